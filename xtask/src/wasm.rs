@@ -1,0 +1,71 @@
+//! Checks that the engine compiles for the browser.
+//!
+//! The target's standard library comes from rustup where it can be downloaded; elsewhere `tools/wasm-toolchain.sh` builds it
+//! from Debian's sources as the toolchain `web`.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// rustup's name for the toolchain that `tools/wasm-toolchain.sh` makes.
+const FALLBACK: &str = "web";
+
+/// What looks at the code.
+#[derive(Clone, Copy)]
+pub(crate) enum Tool {
+    Check,
+    Clippy,
+}
+
+/// Checks `encaustic-engine` as a browser would build it: WebGPU only.
+pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
+    let toolchain = toolchain(root)?;
+    let mut cargo = Command::new("cargo");
+    // inside `cargo xtask` these name the toolchain that built xtask
+    cargo.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    if let Some(name) = &toolchain {
+        cargo.arg(format!("+{name}"));
+    }
+    match tool {
+        Tool::Check => cargo.arg("check"),
+        Tool::Clippy => cargo.arg("clippy"),
+    };
+    cargo.current_dir(root).args([
+        "--release",
+        "--locked",
+        "--package",
+        "encaustic-engine",
+        "--no-default-features",
+        "--features",
+        "wgpu",
+    ]);
+    cargo.args(["--target", TARGET]);
+    if matches!(tool, Tool::Clippy) {
+        cargo.args(["--", "-D", "warnings"]);
+    }
+    crate::execute(&mut cargo)?;
+    println!("wasm: the engine compiles for {TARGET} with {}", toolchain.as_deref().unwrap_or("the default toolchain"));
+    Ok(())
+}
+
+/// The toolchain that has the target: `None` for rustup's active one.
+fn toolchain(root: &Path) -> Result<Option<String>> {
+    if has_target() || rustup(&["target", "add", TARGET]) {
+        return Ok(None);
+    }
+    let script = root.join("tools/wasm-toolchain.sh");
+    crate::execute(&mut Command::new(script))
+        .with_context(|| format!("the target {TARGET} can be neither downloaded nor built here"))?;
+    Ok(Some(FALLBACK.into()))
+}
+
+fn has_target() -> bool {
+    let sysroot = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    sysroot.is_ok_and(|out| out.status.success() && Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir())
+}
+
+fn rustup(words: &[&str]) -> bool {
+    Command::new("rustup").args(words).status().is_ok_and(|status| status.success())
+}

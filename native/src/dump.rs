@@ -1,0 +1,60 @@
+//! `--dump-latents`: every tensor between the noise and the picture, as one safetensors file.
+//!
+//! A safetensors file begins with a list of all its tensors, and how many steps a run takes is known at its end
+//! only (DPM adaptive chooses its own). So values go to a spool on the disk as they come, and the file is put
+//! together when the run has ended: the memory needed is that of one tensor.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, json};
+
+use crate::files::{self, Spool, WriteError};
+
+/// A dump in the making.
+pub struct Dump {
+    path: PathBuf,
+    spool: Spool,
+    header: Map<String, serde_json::Value>,
+    length: usize,
+}
+
+impl Dump {
+    /// Begins a dump that will be the file `path`.
+    ///
+    /// # Errors
+    /// If nothing can be written beside it.
+    pub fn create(path: PathBuf) -> Result<Self, WriteError> {
+        let spool = Spool::create(files::folder_of(&path))?;
+        Ok(Self { path, spool, header: Map::new(), length: 0 })
+    }
+
+    /// Adds a tensor of f32 values in row-major order. Each name comes once.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn add(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<(), WriteError> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let end = self.length + bytes.len();
+        self.spool.append(&bytes)?;
+        let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [self.length, end]});
+        self.header.insert(name.to_owned(), entry);
+        self.length = end;
+        Ok(())
+    }
+
+    /// Writes the file and says where it is.
+    ///
+    /// # Errors
+    /// What the system reports; nothing remains then.
+    pub fn finish(self) -> Result<PathBuf, WriteError> {
+        let mut header = serde_json::Value::Object(self.header).to_string().into_bytes();
+        // Readers that map the file want the values aligned; the format allows spaces at the header's end.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        files::write(&self.path, |file| {
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&header)?;
+            self.spool.copy_to(file).map(drop)
+        })?;
+        Ok(self.path)
+    }
+}

@@ -1,0 +1,108 @@
+//! How a command ends when it does not end well, and the exit status that tells a script which way.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::files::WriteError;
+use crate::png_text::PngError;
+
+/// A wish that cannot be fulfilled: which setting, what is wrong with it, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The name of the option without its dashes.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What is allowed or what to do; empty if the problem says it.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into(), hint: String::new() }
+    }
+
+    /// Adds what is allowed or what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, "; {}", self.hint) }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The wish was wrong; nothing was begun.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// Ctrl-C.
+    #[error("stopped by Ctrl-C {0}")]
+    Interrupted(String),
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A picture could not be read.
+    #[error("{}: {source}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PngError,
+        /// What could be read nevertheless, for machines; people have been told.
+        report: Option<Value>,
+    },
+    /// The system did not do its part.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Failure {
+    /// A failure to put a report together.
+    pub fn report(error: serde_json::Error) -> Self {
+        Self::System(format!("the report could not be written: {error}"))
+    }
+
+    /// The exit status: 2 for a wrong wish, 130 for Ctrl-C, 1 for the rest.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 2,
+            Self::Interrupted(_) => crate::interrupt::STATUS,
+            Self::Write(_) | Self::Picture { .. } | Self::System(_) => 1,
+        }
+    }
+
+    /// The failure for machines: `{"error": {"kind", "message"}}`, with `field` in a refusal, beside what was found out.
+    pub fn to_json(&self) -> Value {
+        let kind = match self {
+            Self::Refused(_) => "refused",
+            Self::Interrupted(_) => "interrupted",
+            Self::Write(_) => "write",
+            Self::Picture { .. } => "picture",
+            Self::System(_) => "system",
+        };
+        let mut error = json!({"kind": kind, "message": self.to_string()});
+        if let (Self::Refused(refusal), Some(error)) = (self, error.as_object_mut()) {
+            error.insert("field".to_owned(), refusal.field.clone().into());
+        }
+        let mut report = match self {
+            Self::Picture { report: Some(report), .. } => report.clone(),
+            _ => json!({}),
+        };
+        if let Some(report) = report.as_object_mut() {
+            report.insert("error".to_owned(), error);
+        }
+        report
+    }
+}

@@ -1,0 +1,265 @@
+//! Files that exist whole or not at all.
+//!
+//! Everything is written under a temporary name in the folder that it is meant for, flushed to the disk, and only
+//! then given its name, in one step. A full disk, a crash or Ctrl-C leaves the old file or none, never half a new
+//! one. Inside a folder that pictures are collected in, no name is ever used twice, even by two programs at once.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::failure::Refusal;
+
+/// The highest number that a picture's name is given; beyond it a folder is full.
+const LAST_NUMBER: u32 = 999_999_999;
+
+/// Kinds of pictures that people ask for and that are not written.
+const OTHER_PICTURES: &[&str] = &["jpg", "jpeg", "jxl", "webp", "avif", "gif", "bmp", "tif", "tiff", "ppm", "qoi"];
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot write it: {}", path.display(), explain(source))]
+pub struct WriteError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl WriteError {
+    fn new(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { path, source }
+    }
+}
+
+/// The system's words, and what to do where that is not plain from them.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; free some space or choose another place with --out".to_owned()
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{error}; choose another place with --out")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Writes a file whole or not at all; an existing one is replaced in one step.
+///
+/// # Errors
+/// What the system or `content` reports. The path is then as it was before.
+pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
+    let part = Part::write(folder_of(path), content).map_err(WriteError::new(path))?;
+    fs::rename(&part.path, path).map_err(WriteError::new(path))
+}
+
+/// Where pictures go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A folder in which each picture gets the next free number.
+    Folder(PathBuf),
+    /// One file; several pictures get numbers before its extension.
+    File(PathBuf),
+}
+
+impl Target {
+    /// What `--out` means: a name that ends in `.png` is a file unless such a folder exists, any other a folder.
+    ///
+    /// # Errors
+    /// If it asks for a kind of picture that is not written.
+    pub fn resolve(out: &Path) -> Result<Self, Refusal> {
+        let extension = out.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+        if out.is_dir() {
+            Ok(Self::Folder(out.to_owned()))
+        } else if extension == "png" {
+            Ok(Self::File(out.to_owned()))
+        } else if OTHER_PICTURES.contains(&extension.as_str()) {
+            Err(Refusal::new("out", format!("{}: only PNG is written", out.display()))
+                .hint("give a name that ends in .png, or a folder"))
+        } else if out.exists() {
+            Err(Refusal::new("out", format!("{} exists and is neither a folder nor a .png file", out.display()))
+                .hint("give a name that ends in .png, or a folder"))
+        } else {
+            Ok(Self::Folder(out.to_owned()))
+        }
+    }
+
+    /// Makes the folder if it is absent and tries to write there: better now than after minutes of work.
+    ///
+    /// # Errors
+    /// If no file can be made there.
+    pub fn prepare(&self) -> Result<(), WriteError> {
+        let folder = match self {
+            Self::Folder(folder) => folder.as_path(),
+            Self::File(file) => folder_of(file),
+        };
+        probe(folder)
+    }
+
+    /// Saves picture `index` of `count` and says where. `seed` is part of the name in a folder.
+    ///
+    /// # Errors
+    /// What the system or `content` reports; no part of the picture remains then.
+    pub fn save(
+        &self,
+        index: usize,
+        count: usize,
+        seed: u64,
+        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<PathBuf, WriteError> {
+        match self {
+            Self::File(file) => {
+                let path = if count > 1 { numbered(file, index + 1) } else { file.clone() };
+                write(&path, content)?;
+                Ok(path)
+            }
+            Self::Folder(folder) => {
+                let part = Part::write(folder, content).map_err(WriteError::new(folder))?;
+                let mut number = next_number(folder).map_err(WriteError::new(folder))?;
+                while number <= LAST_NUMBER {
+                    let path = folder.join(format!("{number:05}-{seed}.png"));
+                    match claim(&part.path, &path) {
+                        Ok(()) => return Ok(path),
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                        Err(source) => return Err(WriteError { path, source }),
+                    }
+                }
+                Err(WriteError { path: folder.clone(), source: io::Error::other("no free number is left in it") })
+            }
+        }
+    }
+}
+
+/// Makes a folder if it is absent and sees whether files can be made in it.
+///
+/// # Errors
+/// If not.
+pub fn probe(folder: &Path) -> Result<(), WriteError> {
+    fs::create_dir_all(folder).map_err(WriteError::new(folder))?;
+    Part::write(folder, |_| Ok(())).map(drop).map_err(WriteError::new(folder))
+}
+
+/// The folder of a path; the current one if it names none.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// `a.png` -> `a-3.png`.
+fn numbered(file: &Path, number: usize) -> PathBuf {
+    let mut name = OsString::from(file.file_stem().unwrap_or_default());
+    name.push(format!("-{number}"));
+    if let Some(extension) = file.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    file.with_file_name(name)
+}
+
+/// One more than the highest number that a picture in the folder begins with.
+fn next_number(folder: &Path) -> io::Result<u32> {
+    let mut highest = 0;
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.split_once('-')).and_then(|(number, _)| {
+            let digits = (5..=9).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| number.parse::<u32>().ok()).flatten()
+        });
+        highest = highest.max(number.unwrap_or(0));
+    }
+    Ok(highest + 1)
+}
+
+/// Gives a finished file its name unless that is taken.
+fn claim(part: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(part, path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Without hard links (FAT, some network drives) an empty file keeps the place until the rename.
+        Err(_) => {
+            OpenOptions::new().write(true).create_new(true).open(path)?;
+            fs::rename(part, path).inspect_err(|_| drop(fs::remove_file(path)))
+        }
+    }
+}
+
+/// A file under its temporary name; gone when dropped, unless it was renamed.
+struct Part {
+    path: PathBuf,
+}
+
+impl Part {
+    fn write(folder: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
+        let (part, file) = Self::create(folder)?;
+        let mut writer = BufWriter::with_capacity(1 << 16, file);
+        content(&mut writer)?;
+        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(part)
+    }
+
+    fn create(folder: &Path) -> io::Result<(Self, File)> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!(".encaustic-{}-{number}.part", process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((Self { path }, file)),
+                // Left by a process of the same number that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Fails when it was renamed, as it should have been.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Bytes that are collected on the disk until it is known what stands before them.
+pub struct Spool {
+    // Before `part`: some systems refuse to remove a file that is open.
+    writer: BufWriter<File>,
+    part: Part,
+}
+
+impl Spool {
+    /// An empty one in a folder.
+    ///
+    /// # Errors
+    /// If no file can be made there.
+    pub fn create(folder: &Path) -> Result<Self, WriteError> {
+        let (part, file) = Part::create(folder).map_err(WriteError::new(folder))?;
+        Ok(Self { writer: BufWriter::with_capacity(1 << 16, file), part })
+    }
+
+    /// Appends.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.writer.write_all(bytes).map_err(WriteError::new(&self.part.path))
+    }
+
+    /// Copies everything to a writer and removes the spool.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn copy_to(self, to: &mut dyn Write) -> io::Result<u64> {
+        use std::io::{Seek, SeekFrom};
+        let mut file = self.writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(0))?;
+        io::copy(&mut file, to)
+    }
+}

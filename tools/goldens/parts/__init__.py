@@ -1,0 +1,1 @@
+"""What the reference libraries compute, one subject per module."""

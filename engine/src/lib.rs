@@ -8,13 +8,16 @@
 //! The crate owns no file, socket, clock or thread: bytes come in through [`weights::WeightSource`], tensors live
 //! on a Burn device that the caller chose, and the same code runs natively and in a browser tab.
 
+pub mod device;
 pub mod error;
+pub mod guidance;
 pub mod kernel;
 pub mod latent;
 pub mod model;
 pub mod noise;
 pub mod prediction;
 pub mod prompt;
+pub mod readback;
 pub mod sampling;
 pub mod schedule;
 pub mod weights;

@@ -134,6 +134,10 @@ pub enum FailureKind {
     Invalid,
     /// The device could not do it: out of memory, lost, or wrong numbers.
     Device,
+    /// Too many jobs wait already.
+    Busy,
+    /// The pictures were made and could not be kept.
+    Storage,
 }
 
 #[cfg(test)]

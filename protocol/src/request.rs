@@ -67,14 +67,14 @@ settings! {
     height: Option<u32> = None, SIZE;
     /// How many pictures to make at once.
     batch: u32 = 1, Range::Integer { min: 1, max: 64, multiple_of: 1 };
-    /// At which layer from its end to stop the text encoder: 1 is the layer that the model was trained with, 2 the one before.
-    clip_skip: u32 = 1, Range::Integer { min: 1, max: 64, multiple_of: 1 };
+    /// At which layer, counted from the end, to read the text encoder: 1 is the one that the model was trained with, 2 the one before.
+    clip_skip: Option<u32> = None, Range::Integer { min: 1, max: 64, multiple_of: 1 };
     /// Whose noise a seed means: `cpu` as torch makes it on the CPU, `nv` as on an NVIDIA card.
     rng: Rng = Rng::Cpu, Range::Name(Names::Fixed(Rng::NAMES));
     /// How much fresh noise each step of DDIM, TCD and the ancestral samplers adds.
     eta: Option<f64> = None, Range::Number { min: 0.0, max: 1.0 };
     /// How far to scale guided predictions back to the spread of unguided ones, against overexposure.
-    guidance_rescale: f64 = 0.0, Range::Number { min: 0.0, max: 1.0 };
+    guidance_rescale: Option<f64> = None, Range::Number { min: 0.0, max: 1.0 };
     /// SDXL: another prompt for the second text encoder.
     prompt_2: Option<String> = None, PROMPT;
     /// SDXL: another negative prompt for the second text encoder.

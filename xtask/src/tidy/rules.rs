@@ -14,8 +14,20 @@ struct Forbidden {
 const FORBIDDEN: &[Forbidden] = &[
     Forbidden {
         room: "engine/src/",
-        paths: &["std::fs", "std::net", "std::env", "std::process", "std::os", "tokio", "web_sys", "memmap2"],
+        paths: &["std::fs", "std::net", "std::process", "std::os", "tokio", "web_sys", "memmap2"],
         reason: "the engine has no files, sockets or processes: bytes come in through `weights::WeightSource`",
+    },
+    Forbidden {
+        room: "engine/src/",
+        paths: &[
+            "std::env::var",
+            "std::env::var_os",
+            "std::env::vars",
+            "std::env::args",
+            "std::env::current_dir",
+            "std::env::temp_dir",
+        ],
+        reason: "the engine reads no environment: the host decides and says so in an argument",
     },
     Forbidden {
         room: "engine/src/",

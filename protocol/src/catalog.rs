@@ -66,10 +66,10 @@ const CLOSE_ENOUGH: f64 = 0.5;
 /// Longer names are never close to one of ours, and comparing them takes time squared in their length.
 const LONGEST_NAME: usize = 64;
 
-/// Lower case, with one hyphen for any run of blanks, underscores and hyphens.
+/// Letters and digits in lower case, with `+` as `p`: users write "DPM++ 2M", "dpm++2m" and "dpmpp_2m".
 fn simplify(name: &str) -> String {
-    let words = name.trim().split([' ', '_', '-']).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").to_lowercase().chars().take(LONGEST_NAME + 1).collect()
+    let kept = name.chars().filter(|c| c.is_alphanumeric() || *c == '+').take(LONGEST_NAME + 1);
+    kept.map(|c| if c == '+' { 'p' } else { c }).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -83,7 +83,13 @@ mod tests {
 
     #[test]
     fn a_name_is_known_by_id_label_and_alias() {
-        for (name, id) in [("euler", "euler"), (" K Euler ", "euler"), ("EULER_A", "euler-a"), ("dpm++ 2m", "dpmpp-2m")] {
+        for (name, id) in [
+            ("euler", "euler"),
+            (" K Euler ", "euler"),
+            ("EULER_A", "euler-a"),
+            ("dpm++ 2m", "dpmpp-2m"),
+            ("DPM++2M", "dpmpp-2m"),
+        ] {
             let found: Vec<_> = entries().into_iter().filter(|entry| entry.is_called(name)).map(|entry| entry.id).collect();
             assert_eq!(found, [id], "{name}");
         }

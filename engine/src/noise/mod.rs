@@ -7,9 +7,8 @@ mod brownian;
 mod mt19937;
 mod philox;
 
-use std::str::FromStr;
-
 use burn::tensor::{Device, Tensor, TensorData};
+use encaustic_protocol::Rng;
 
 pub use self::brownian::BrownianPath;
 pub use self::mt19937::Mt19937;
@@ -26,54 +25,12 @@ pub trait NoiseSource {
     fn increment(&mut self, from: f64, to: f64) -> Tensor<4>;
 }
 
-/// The generators that users know, and that other programs share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Rng {
-    /// torch's CPU generator: Mersenne twister 19937.
-    #[default]
-    Cpu,
-    /// NVIDIA's Philox 4x32-10, as torch draws on CUDA.
-    Nv,
-}
-
-impl Rng {
-    /// All of them, in the order of the help text.
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::Nv];
-
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Nv => "nv",
-        }
-    }
-}
-
-/// A name that is no generator.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown random number generator {0:?}: use \"cpu\" (torch's CPU generator) or \"nv\" (NVIDIA's Philox)")]
-pub struct UnknownRng(pub String);
-
-impl FromStr for Rng {
-    type Err = UnknownRng;
-
-    /// Accepts the names of [`Rng::name`] and `gpu` / `philox` / `nvidia` / `mt19937`, in any case.
-    fn from_str(name: &str) -> Result<Self, UnknownRng> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "cpu" | "mt19937" => Ok(Self::Cpu),
-            "nv" | "nvidia" | "gpu" | "philox" => Ok(Self::Nv),
-            _ => Err(UnknownRng(name.chars().take(64).collect())),
-        }
-    }
-}
-
 /// One image's generator.
 #[derive(Clone, Debug)]
 pub enum Generator {
-    /// See [`Rng::Cpu`].
+    /// torch's on the CPU.
     Cpu(Mt19937),
-    /// See [`Rng::Nv`].
+    /// torch's on NVIDIA cards.
     Nv(Philox),
 }
 

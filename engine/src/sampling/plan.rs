@@ -46,10 +46,6 @@ impl Plan {
         self.levels.len().saturating_sub(1)
     }
 
-    pub(super) fn has_stride(&self) -> bool {
-        self.stride.is_some()
-    }
-
     pub(super) fn initial_scale(&self) -> f64 {
         self.initial_scale
     }

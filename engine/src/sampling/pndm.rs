@@ -1,8 +1,8 @@
 //! Pseudo numerical methods (Liu et al. 2022): linear multistep formulas on the model's output and DDIM's transfer. A1111
 //! and the original Stable Diffusion call the variant without a Runge-Kutta start PLMS.
 //!
-//! On diffusers' own spacings it does as that does: it extrapolates the network's raw output (noise or velocity), and where
-//! the timesteps are not a stride apart, each transfer still goes down by the stride. On others it extrapolates the noise.
+//! Like diffusers, it extrapolates the network's raw output (noise or velocity), and where the chosen timesteps are not a
+//! stride apart, each transfer still goes down by the stride.
 
 use burn::tensor::Tensor;
 
@@ -27,11 +27,8 @@ pub(super) fn sampler(setup: Setup<'_>) -> Box<dyn Sampler> {
     let left = setup.plan.steps() - setup.start;
     // Where a Runge-Kutta start would be all there is, the run begins as PLMS does.
     let wants_runge_kutta = setup.follows_config && !setup.config.skip_prk_steps.unwrap_or(false) && left > START;
-    // Without signal, noise says nothing about the picture.
-    let has_no_signal = setup.plan.level(0).alpha == 0.0;
-    let is_raw = setup.plan.has_stride() || has_no_signal;
     let integrator = Pndm {
-        prediction: if is_raw { setup.config.prediction() } else { Prediction::Epsilon },
+        prediction: setup.config.prediction(),
         start: setup.start,
         runge_kutta: if wants_runge_kutta { START } else { 0 },
         outputs: Vec::new(),

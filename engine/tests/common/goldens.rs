@@ -113,7 +113,7 @@ impl Goldens {
 
 /// A tensor's values in row-major order.
 pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().convert::<f64>().into_vec::<f64>().unwrap()
+    tensor.into_data().convert::<f64>().try_into_vec::<f64>().unwrap()
 }
 
 /// `||actual - expected|| / ||expected||`; infinite where a value is not finite or the lengths differ.

@@ -1,6 +1,6 @@
 //! What the integration tests share: the device they run on and the reference tensors they compare with.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
 
 pub mod device;
 pub mod goldens;

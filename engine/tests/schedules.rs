@@ -1,14 +1,16 @@
 //! Noise levels and timesteps, held against published tables, k-diffusion and diffusers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
 mod common;
 
+use common::sampling::config_of;
 use common::{Goldens, golden_json};
 use encaustic_engine::prediction::Prediction;
 use encaustic_engine::schedule::{
     self, AlignedTo, Basis, CLASSES, Grid, MAX_STEPS, NoiseTable, SCHEDULES, Schedule, ScheduleError, ScheduleKind,
     SchedulerClass, SchedulerConfig, diffusers,
 };
-use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -159,13 +161,6 @@ fn betas_that_make_no_schedule_are_refused() {
     assert!(NoiseTable::new(&config).unwrap().sigma_exact(2).is_infinite());
     config.trained_betas = Some(vec![1e-30, 0.5, 0.5]);
     assert_eq!(NoiseTable::new(&config).unwrap_err().timestep, 0);
-}
-
-/// The configuration of a golden case, through the same reader as a file's.
-fn config_of(case: &Value) -> SchedulerConfig {
-    let mut json = case["config"].clone();
-    json["_class_name"] = case["class"].clone();
-    SchedulerConfig::from_json(json.to_string().as_bytes()).unwrap()
 }
 
 fn without_repeats(sigmas: &[f64]) -> Vec<f64> {

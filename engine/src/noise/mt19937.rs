@@ -44,7 +44,7 @@ impl Mt19937 {
         for block in values.chunks_exact_mut(BLOCK) {
             box_muller(block);
         }
-        if count % BLOCK != 0 {
+        if !count.is_multiple_of(BLOCK) {
             let tail = &mut values[count - BLOCK..];
             for value in tail.iter_mut() {
                 *value = self.uniform_f32();

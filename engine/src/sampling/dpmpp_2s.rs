@@ -18,7 +18,7 @@ pub(super) fn sampler(setup: Setup<'_>) -> Box<dyn Sampler> {
     let order = setup.options.order.or(config.solver_order.filter(|_| setup.follows_config)).unwrap_or(2).clamp(1, 3);
     let steps = setup.plan.steps();
     let ends_clean = config.final_sigmas_type.unwrap_or_default() == FinalSigma::Zero;
-    let lower_at_end = config.lower_order_final.unwrap_or(false) || ends_clean || steps % order != 0;
+    let lower_at_end = config.lower_order_final.unwrap_or(false) || ends_clean || !steps.is_multiple_of(order);
     let integrator = Singlestep {
         face: if algorithm == Algorithm::DpmSolver { Face::Noise } else { Face::Data },
         solver: setup.options.solver.or(config.solver_type).unwrap_or(SolverType::Midpoint),
@@ -34,7 +34,7 @@ pub(super) fn sampler(setup: Setup<'_>) -> Box<dyn Sampler> {
 fn orders(order: usize, steps: usize, lower_at_end: bool, ends_clean: bool) -> Vec<usize> {
     let mut orders: Vec<usize> = (0..steps).map(|i| i % order + 1).collect();
     // A round that the run's end cuts short stays as it is; a whole one loses its highest order.
-    let is_whole = steps % order == 0;
+    let is_whole = steps.is_multiple_of(order);
     if ((lower_at_end && is_whole) || ends_clean)
         && let Some(last) = orders.last_mut()
     {

@@ -18,9 +18,9 @@ import diffusers  # noqa: E402  (the environment comes first)
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from parts import kdiffusion, modules, pipelines, rng, schedulers, tokenizer  # noqa: E402
+from parts import kdiffusion, modules, pipelines, rng, schedulers, tokenizer, variants  # noqa: E402
 
-# in this order: `inpaint9` and `lcm` borrow components of `sd15`
+# in this order: `inpaint9`, `lcm` and those after `taesd` borrow components of `sd15` and `taesd`
 SUBJECTS = {
     "tokenizer": tokenizer.make,
     "rng": rng.make,
@@ -32,6 +32,9 @@ SUBJECTS = {
     "inpaint9": pipelines.make_inpaint9,
     "lcm": pipelines.make_lcm,
     "taesd": modules.make_taesd,
+    "taesd_original": variants.make_taesd_original,
+    "vae_tiling": variants.make_vae_tiling,
+    "control": variants.make_control,
 }
 
 

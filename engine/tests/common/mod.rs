@@ -6,6 +6,7 @@
 
 pub mod device;
 pub mod goldens;
+pub mod models;
 pub mod sampling;
 
 pub use device::device;

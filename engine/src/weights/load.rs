@@ -1,0 +1,206 @@
+//! Filling a module from a checkpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, FloatDType, Tensor};
+
+use super::checkpoint::Checkpoint;
+use super::convert;
+use super::header::{Dtype, TensorInfo};
+use super::names::{KeyMap, ParameterPath, parameters};
+use super::source::SourceError;
+
+/// Why weights do not go into a module.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The checkpoint's tensors are not the module's parameters.
+    #[error("{}", describe(.component, .missing, .unexpected, .misshaped))]
+    Mismatch {
+        /// Which part of the model, as in `unet`.
+        component: String,
+        /// Parameters that the checkpoint lacks, by the module's names.
+        missing: Vec<String>,
+        /// Tensors that the module has no place for.
+        unexpected: Vec<String>,
+        /// Tensors of another shape or type.
+        misshaped: Vec<MisShaped>,
+    },
+    /// A tensor's bytes cannot be read.
+    #[error("{component}: tensor `{tensor}`: {error}")]
+    Source {
+        /// Which part of the model.
+        component: String,
+        /// The tensor.
+        tensor: String,
+        /// What failed.
+        error: SourceError,
+    },
+}
+
+/// A tensor that does not fit its parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MisShaped {
+    /// The tensor's name in the checkpoint.
+    pub name: String,
+    /// The parameter's shape.
+    pub expected: Vec<usize>,
+    /// The tensor's shape.
+    pub found: Vec<usize>,
+    /// The tensor's element type.
+    pub dtype: Dtype,
+}
+
+/// How many names of a kind a message lists; the error itself has all of them.
+const LISTED: usize = 100;
+
+fn describe(component: &str, missing: &[String], unexpected: &[String], misshaped: &[MisShaped]) -> String {
+    let mut text =
+        format!("{component}: the weights do not fit the configuration (is this the `config.json` that came with them?)");
+    let mut section = |title: &str, names: Vec<String>| {
+        if names.is_empty() {
+            return;
+        }
+        let _ = write!(text, "\n  {title} ({}):", names.len());
+        for name in names.iter().take(LISTED) {
+            let _ = write!(text, "\n    {name}");
+        }
+        if names.len() > LISTED {
+            let _ = write!(text, "\n    and {} more", names.len() - LISTED);
+        }
+    };
+    section("missing", missing.to_vec());
+    section("unexpected", unexpected.to_vec());
+    let line = |m: &MisShaped| {
+        if convert::is_float(m.dtype) {
+            format!("{}: {:?} in the file, {:?} in the model", m.name, m.found, m.expected)
+        } else {
+            format!("{}: {} in the file; weights are F16, BF16, F32 or F64", m.name, m.dtype)
+        }
+    };
+    section("of another shape or type", misshaped.iter().map(line).collect());
+    text
+}
+
+/// Fills `module` from `checkpoint`, as numbers of type `dtype` on `device`.
+///
+/// Before anything is uploaded, the module's parameter list is compared with the checkpoint. Trailing dimensions of 1
+/// are free: older files keep the projections around attention as 1 x 1 convolutions, and the numbers are the same.
+/// Tensors are then read, converted and uploaded one by one. `component` is only for messages.
+///
+/// # Errors
+/// [`LoadError::Mismatch`] names every missing, unexpected and mis-shaped tensor at once.
+pub fn load_into<M: Module>(
+    module: M,
+    component: &str,
+    checkpoint: &Checkpoint<'_>,
+    keys: &KeyMap,
+    dtype: FloatDType,
+    device: &Device,
+) -> Result<M, LoadError> {
+    let plan = plan(&module, component, checkpoint, keys)?;
+    let mut fill = Fill { path: ParameterPath::default(), plan: &plan, checkpoint, dtype, device, failed: None };
+    let module = module.map(&mut fill);
+    match fill.failed {
+        None => Ok(module),
+        Some((tensor, error)) => Err(LoadError::Source { component: component.to_owned(), tensor, error }),
+    }
+}
+
+/// Which tensor each parameter takes: parameter name to tensor name.
+type Plan = BTreeMap<String, String>;
+
+fn plan<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>, keys: &KeyMap) -> Result<Plan, LoadError> {
+    let mut plan = Plan::new();
+    let mut missing = Vec::new();
+    let mut misshaped = Vec::new();
+    let mut unexpected: BTreeSet<&str> = checkpoint.tensors().map(|(name, _)| name).filter(|name| !is_buffer(name)).collect();
+    for parameter in parameters(module) {
+        let found = keys.candidates(&parameter.name).find_map(|name| checkpoint.get(&name).map(|info| (name, info)));
+        let Some((tensor, info)) = found else {
+            missing.push(parameter.name);
+            continue;
+        };
+        unexpected.remove(tensor.as_str());
+        if fits(&parameter.shape, info) {
+            plan.insert(parameter.name, tensor);
+        } else {
+            misshaped.push(MisShaped { name: tensor, expected: parameter.shape, found: info.shape.clone(), dtype: info.dtype });
+        }
+    }
+    if missing.is_empty() && unexpected.is_empty() && misshaped.is_empty() {
+        return Ok(plan);
+    }
+    Err(LoadError::Mismatch {
+        component: component.to_owned(),
+        missing,
+        unexpected: unexpected.into_iter().map(str::to_owned).collect(),
+        misshaped,
+    })
+}
+
+fn fits(expected: &[usize], info: &TensorInfo) -> bool {
+    convert::is_float(info.dtype) && trim(expected) == trim(&info.shape)
+}
+
+/// A shape without its trailing dimensions of 1.
+fn trim(shape: &[usize]) -> &[usize] {
+    let kept = shape.iter().rposition(|dim| *dim != 1).map_or(0, |last| last + 1);
+    shape.get(..kept).unwrap_or_default()
+}
+
+/// Tensors that writers put beside the parameters and that carry nothing: they can be computed.
+fn is_buffer(name: &str) -> bool {
+    matches!(name.rsplit('.').next(), Some("position_ids" | "num_batches_tracked"))
+}
+
+struct Fill<'a> {
+    path: ParameterPath,
+    plan: &'a Plan,
+    checkpoint: &'a Checkpoint<'a>,
+    dtype: FloatDType,
+    device: &'a Device,
+    failed: Option<(String, SourceError)>,
+}
+
+impl Fill<'_> {
+    fn tensor<const D: usize>(&mut self, shape: Vec<usize>) -> Option<Tensor<D>> {
+        let name = self.plan.get(&self.path.name())?;
+        let info = self.checkpoint.get(name)?;
+        let bytes = match self.checkpoint.read(name)? {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.failed = Some((name.clone(), error));
+                return None;
+            }
+        };
+        let dtype = convert::target(self.dtype);
+        let data = convert::convert(&bytes, info.dtype, dtype, shape)?;
+        // Weights stay for long: keep them out of the pools in which activations come and go.
+        let device = self.device;
+        Some(device.memory_persistent_allocations(data, |data| Tensor::from_data(data, (device, dtype))))
+    }
+}
+
+impl ModuleMapper for Fill<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        // After a failure the rest is left as it is: the module is thrown away.
+        if self.failed.is_some() {
+            return param;
+        }
+        let shape = param.lazy_shape().as_slice().to_vec();
+        match self.tensor(shape) {
+            Some(tensor) => Param::initialized(param.id, tensor),
+            None => param,
+        }
+    }
+
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
+    }
+}

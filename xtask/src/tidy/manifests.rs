@@ -101,6 +101,44 @@ pub(super) fn inheritance(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
+/// Dependencies that no source names, with the reason.
+const UNNAMED: &[(&str, &str)] =
+    &[("getrandom", "switches on a feature for the browser"), ("getrandom-03", "the same, for the other version in the tree")];
+
+/// Every dependency is used by what it is declared for: what only tests need is a dev-dependency.
+pub(super) fn usage(tree: &Tree) -> Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    for file in tree.files.iter().filter(|f| f.path.ends_with("/Cargo.toml") && !f.path.starts_with("tools/")) {
+        let room = file.path.trim_end_matches("Cargo.toml");
+        let mut section = String::new();
+        for (i, line) in file.text.iter().flat_map(|t| t.lines().enumerate()) {
+            if let Some(name) = line.trim().strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+                continue;
+            }
+            let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
+            let is_entry = section.ends_with("dependencies") && !name.is_empty() && !name.starts_with('#');
+            if !is_entry || UNNAMED.iter().any(|(unnamed, _)| *unnamed == name) {
+                continue;
+            }
+            let dir = if section.ends_with("dev-dependencies") { room.to_owned() } else { format!("{room}src/") };
+            let word = name.replace('-', "_");
+            let is_dev = section.ends_with("dev-dependencies");
+            let is_named = tree.rust(&dir).any(|(_, source)| names(if is_dev { &source.code } else { &source.shipped }, &word));
+            if !is_named {
+                let message = format!("`{name}` is not named in `{dir}`: remove it, or make it a dev-dependency");
+                found.push(Finding { path: file.path.clone(), line: i + 1, message });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the code has `word` as a whole word.
+fn names(code: &str, word: &str) -> bool {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +170,18 @@ mod tests {
         assert_eq!(messages(&package("encaustic-protocol", from("clap", REGISTRY, "^4", None))).len(), 1);
         assert_eq!(messages(&package("encaustic-engine", from("memmap2", REGISTRY, "^0.9", None))).len(), 1);
         assert!(messages(&package("encaustic-engine", from("memmap2", REGISTRY, "^0.9", Some("dev")))).is_empty());
+    }
+
+    #[test]
+    fn dependencies_are_used() {
+        let manifest = "[dependencies]\na.workspace = true\nb = { workspace = true, optional = true }\n[dev-dependencies]\nc-d.workspace = true\n";
+        let lines = |src: &str, test: &str| {
+            let tree = Tree::of(&[("x/Cargo.toml", manifest), ("x/src/lib.rs", src), ("x/tests/t.rs", test)]);
+            usage(&tree).unwrap().iter().map(|f| f.line).collect::<Vec<_>>()
+        };
+        assert!(lines("use a::X; use b::Y;", "use c_d::Z;").is_empty());
+        assert_eq!(lines("use a::X; // b", "use b::Y;"), [3, 5]);
+        assert!(lines("use a::X; use b::Y;\n#[cfg(test)]\nmod tests { use c_d::Z; }", "").is_empty());
     }
 
     #[test]

@@ -36,6 +36,7 @@ const RULES: &[(&str, Rule)] = &[
     ("weight of the repository", rules::weight),
     ("dependencies", manifests::dependencies),
     ("manifests", manifests::inheritance),
+    ("unused dependencies", manifests::usage),
 ];
 
 /// Runs every rule over the repository at `root`.

@@ -5,6 +5,8 @@
 
 /// One Rust file.
 pub(crate) struct Source {
+    /// The code: comments and the insides of literals are blanks, line breaks are kept.
+    pub(crate) code: String,
     /// The code that ships: comments, the insides of literals and `#[cfg(test)]` items are blanks; line breaks are kept.
     pub(crate) shipped: String,
 }
@@ -21,7 +23,8 @@ pub(crate) struct Named {
 impl Source {
     /// Prepares one file.
     pub(crate) fn parse(text: &str) -> Self {
-        Self { shipped: blank_tests(&blank_prose(text)) }
+        let code = blank_prose(text);
+        Self { shipped: blank_tests(&code), code }
     }
 
     /// Every path with at least one `::` in the shipped code, `use` trees unfolded.

@@ -41,6 +41,7 @@ impl Prediction {
     pub fn clean(self, output: Tensor<4>, x: Tensor<4>, at: Level) -> Tensor<4> {
         let norm = norm(at);
         match self {
+            Self::Epsilon if at.alpha == 1.0 => x - output.mul_scalar(at.sigma as f32),
             Self::Epsilon => (x - output.mul_scalar(at.sigma as f32)).mul_scalar((1.0 / at.alpha) as f32),
             Self::V => x.mul_scalar((at.alpha / (norm * norm)) as f32) - output.mul_scalar((at.sigma / norm) as f32),
             Self::Sample => output,

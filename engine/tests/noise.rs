@@ -154,4 +154,7 @@ fn levels_that_differ_by_rounding_are_one() {
     assert_eq!(draws.get(), 1);
     at(2.0, 2.0);
     assert_eq!(draws.get(), 2);
+    // A run that begins above all that is known has a path of its own: one draw, no bridge to the old one.
+    at(9.0, 4.0);
+    assert_eq!(draws.get(), 3);
 }

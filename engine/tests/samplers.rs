@@ -6,7 +6,7 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::goldens::{relative_error, to_f64};
-use common::sampling::{Formula, Recorded, config_of, request, step};
+use common::sampling::{Formula, Recorded, config_of, request, run, step};
 use common::{Goldens, device, golden_json};
 use encaustic_engine::prediction::{Prediction, input_scale};
 use encaustic_engine::sampling::{
@@ -81,6 +81,13 @@ fn follow(goldens: &Goldens, name: &str, case: &Value, unit: Tensor<4>) -> Resul
     Ok(())
 }
 
+/// The model of the recorded runs of k-diffusion.
+fn k_diffusion_model(x: Tensor<4>, at: Level) -> Tensor<4> {
+    let (x, sigma) = (x.mul_scalar((1.0 / at.alpha) as f32), at.ratio());
+    let slope = x.clone().mul_scalar((0.1 / sigma.hypot(1.0)) as f32) + sigma.ln().sin() as f32;
+    x - slope.mul_scalar(sigma as f32)
+}
+
 #[test]
 fn k_diffusion_trajectories() {
     let samplers = [
@@ -114,11 +121,7 @@ fn k_diffusion_trajectories() {
             let schedule_points = Schedule { points, stride: None, counts_signal: false };
             let request = Request { sampler: Some(kind), ..request(&config, 10, &options) };
             let mut sampler = build_on(&schedule_points, &request).unwrap().sampler;
-            let model = Formula::new(|x: Tensor<4>, at: Level| {
-                let (x, sigma) = (x.mul_scalar((1.0 / at.alpha) as f32), at.ratio());
-                let slope = x.clone().mul_scalar((0.1 / sigma.hypot(1.0)) as f32) + sigma.ln().sin() as f32;
-                x - slope.mul_scalar(sigma as f32)
-            });
+            let model = Formula::new(k_diffusion_model);
             let mut noise = Recorded::of(&goldens, &format!("{name}/{schedule}/noise"));
             let reference = goldens.values(&format!("{name}/{schedule}/traj"));
             // The reference keeps alpha = 1, whatever our sampler does.
@@ -135,6 +138,33 @@ fn k_diffusion_trajectories() {
             assert!(noise.draws.next().is_none(), "{name} {schedule}: not all of the noise was used");
             println!("{name} {schedule}: {worst:.1e}");
         }
+    }
+}
+
+#[test]
+fn dpm_adaptive_chooses_k_diffusion_s_steps() {
+    // k-diffusion 0.1.1, sample_dpm_adaptive(model, noise0 * sigma_max, sigma_min, sigma_max, rtol, atol): calls and the
+    // first values of what it returns.
+    let runs = [
+        (0.05, 0.0078, 30, [-5.816_946_5, -24.644_997, 3.692_350_1, -12.989_15, -21.728_329, -16.948_219]),
+        (0.005, 0.001, 45, [-5.832_796, -24.659_237, 3.675_688, -13.004_386, -21.742_815, -16.963_11]),
+    ];
+    let config = SchedulerConfig::stable_diffusion(Prediction::Epsilon);
+    for (rtol, atol, calls, expected) in runs {
+        let options = SamplerOptions { rtol, atol, ..SamplerOptions::default() };
+        let wanted = Request {
+            sampler: Some(SamplerKind::DpmAdaptive),
+            schedule: Some(ScheduleKind::Karras),
+            ..request(&config, 10, &options)
+        };
+        let mut sampler = build(&wanted).unwrap().sampler;
+        let unit: Tensor<4> = Goldens::open("kdiffusion").tensor("noise0", &device());
+        let model = Formula::new(k_diffusion_model);
+        let x = unit.mul_scalar(sampler.initial_scale() as f32);
+        let x = to_f64(run(sampler.as_mut(), x, &model, &mut Recorded::nothing()));
+        assert_eq!(model.calls(), calls);
+        let error = relative_error(&x[..expected.len()], &expected);
+        assert!(error < 1e-5, "rtol {rtol}: {error:.1e}, {x:?}");
     }
 }
 

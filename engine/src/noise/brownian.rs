@@ -21,6 +21,10 @@ impl BrownianPath {
         if same(from, to) {
             return fresh();
         }
+        // Samplers go on from where they came to: one that begins above is a new run.
+        if self.knots.last().is_some_and(|(highest, _)| from > highest * (1.0 + SAME)) {
+            self.knots.clear();
+        }
         self.knots.retain(|(level, _)| *level <= from.max(to) * (1.0 + SAME));
         if self.knots.is_empty() {
             // Only differences count: the path begins at zero, wherever it is asked about first.

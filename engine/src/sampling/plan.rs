@@ -130,6 +130,7 @@ pub(super) trait Integrator {
 /// The loop over a plan.
 pub(super) struct Stepwise<I> {
     plan: Plan,
+    start: usize,
     next: usize,
     clip: Option<f64>,
     integrator: I,
@@ -138,13 +139,13 @@ pub(super) struct Stepwise<I> {
 impl<I: Integrator + 'static> Stepwise<I> {
     /// Takes the steps of `plan` from `start` on; clean latents are clipped to `-clip..clip` before the integrator sees them.
     pub(super) fn boxed(plan: Plan, start: usize, clip: Option<f64>, integrator: I) -> Box<dyn Sampler> {
-        Box::new(Self { plan, next: start, clip, integrator })
+        Box::new(Self { plan, start, next: start, clip, integrator })
     }
 }
 
 impl<I: Integrator> Sampler for Stepwise<I> {
     fn steps(&self) -> usize {
-        self.plan.steps()
+        self.plan.steps().saturating_sub(self.start)
     }
 
     fn finished(&self) -> bool {

@@ -21,14 +21,15 @@ pub fn device() -> Device {
     }
 }
 
+/// The CPU, for tests of what does not depend on the device.
 #[cfg(feature = "flex")]
-fn cpu() -> Device {
+pub fn cpu() -> Device {
     Device::flex()
 }
 
 #[cfg(not(feature = "flex"))]
-fn cpu() -> Device {
-    panic!("the tests were built without the feature `flex`, which `{VARIABLE}=cpu` needs")
+pub fn cpu() -> Device {
+    panic!("the tests were built without the feature `flex`, which the CPU needs")
 }
 
 #[cfg(feature = "wgpu")]

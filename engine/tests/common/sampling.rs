@@ -17,6 +17,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// The draws under one name; nothing, if there are none.
     pub fn of(goldens: &Goldens, name: &str) -> Self {
         if !goldens.has(name) {
             return Self::nothing();
@@ -25,9 +26,7 @@ impl Recorded {
         let count = all.dims()[0];
         Self { draws: all.chunk(count, 0).into_iter() }
     }
-}
 
-impl Recorded {
     /// Noise that nobody may ask for.
     pub fn nothing() -> Self {
         Self { draws: Vec::new().into_iter() }

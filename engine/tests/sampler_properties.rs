@@ -11,7 +11,7 @@ use common::sampling::{Formula, Recorded, request, run};
 use encaustic_engine::noise::{Noise, NoiseSource};
 use encaustic_engine::prediction::Prediction;
 use encaustic_engine::sampling::{
-    Denoise, Level, Randomness, Request, SAMPLERS, Sampler, SamplerKind, SamplerOptions, SamplingError, build, build_on,
+    Level, Randomness, Request, SAMPLERS, SamplerKind, SamplerOptions, SamplingError, build, build_on,
 };
 use encaustic_engine::schedule::{NoiseTable, Point, SCHEDULES, Schedule, ScheduleKind, SchedulerConfig};
 use encaustic_protocol::Rng;

@@ -8,13 +8,15 @@ use burn::tensor::Tensor;
 use common::goldens::{relative_error, to_f64};
 use common::sampling::{Formula, Recorded, config_of, request, run, step};
 use common::{Goldens, device, golden_json};
+use encaustic_engine::noise::{Noise, NoiseSource};
 use encaustic_engine::prediction::{Prediction, input_scale};
 use encaustic_engine::sampling::{
     Level, Request, SAMPLERS, SamplerKind, SamplerOptions, SamplingError, build, build_on, parse, parse_with_schedule,
 };
 use encaustic_engine::schedule::{
-    Point, SCHEDULES, Schedule, ScheduleError, ScheduleKind, SchedulerClass, SchedulerConfig, Spacing,
+    CLASSES, Point, SCHEDULES, Schedule, ScheduleError, ScheduleKind, SchedulerClass, SchedulerConfig, Spacing,
 };
+use encaustic_protocol::Rng;
 use serde_json::Value;
 
 #[test]
@@ -293,4 +295,25 @@ fn a_configuration_decides_where_the_user_does_not() {
     let config = SchedulerConfig { timestep_spacing: Some(Spacing::Leading), ..config };
     let run = build(&Request { sampler: Some(SamplerKind::Euler), ..request(&config, 20, &options) }).unwrap();
     assert_eq!((run.schedule, run.sampler.level().timestep), (ScheduleKind::Leading, 951.0));
+}
+
+#[test]
+fn a_named_sampler_is_its_class_made_from_the_model_s_configuration() {
+    let base = SchedulerConfig {
+        class: SchedulerClass::Pndm,
+        skip_prk_steps: Some(true),
+        ..SchedulerConfig::stable_diffusion(Prediction::Epsilon)
+    };
+    let result = |config: &SchedulerConfig, sampler: Option<SamplerKind>| {
+        let options = SamplerOptions::default();
+        let mut sampler = build(&Request { sampler, ..request(config, 6, &options) }).unwrap().sampler;
+        let mut noise = Noise::new(Rng::Cpu, &[1], [1, 3, 3], &device());
+        let x = noise.draw().mul_scalar(sampler.initial_scale() as f32);
+        to_f64(run(sampler.as_mut(), x, &Formula::new(k_diffusion_model), &mut noise))
+    };
+    for facts in CLASSES {
+        let config = SchedulerConfig { class: facts.class, ..base.clone() };
+        let kind = SamplerKind::of(&config);
+        assert_eq!(result(&base, Some(kind)), result(&config, None), "{} as {kind:?}", facts.name);
+    }
 }

@@ -1,1 +1,58 @@
-//! error
+//! Why a run came to nothing.
+
+use encaustic_protocol::{Failure, FailureKind, Invalid};
+
+use crate::device::Precision;
+use crate::family::PromptError;
+use crate::model::unet::InputError;
+use crate::readback::ReadbackError;
+use crate::sampling::SamplingError;
+
+/// Why pictures could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// Settings that are not allowed, at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<Invalid>),
+    /// A prompt that cannot be read.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// A picture that the UNet cannot make.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A sampler that cannot run as asked.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] ReadbackError),
+    /// Step `step`, counted from 1, left the range of the numbers that the UNet computes in.
+    #[error("step {step} gave numbers beyond the range of {precision}; {}", remedy(*.precision, "another sampler or less guidance"))]
+    UNetOverflow {
+        /// Which step.
+        step: usize,
+        /// The precision that the UNet computes in.
+        precision: Precision,
+    },
+    /// The autoencoder left the range of numbers, in f32 as well.
+    #[error("the VAE gave numbers beyond the range of f32; its weights are damaged or belong to another model")]
+    VaeOverflow,
+}
+
+fn remedy(precision: Precision, otherwise: &'static str) -> String {
+    match precision {
+        Precision::F16 => "compute in f32 (`--dtype f32`)".to_owned(),
+        Precision::F32 => format!("try {otherwise}"),
+    }
+}
+
+impl GenerateError {
+    /// The same for whoever submitted the job.
+    pub fn failure(&self) -> Failure {
+        let kind = match self {
+            Self::Invalid(_) | Self::Prompt(_) | Self::Input(_) | Self::Sampling(_) => FailureKind::Invalid,
+            Self::Device(_) | Self::UNetOverflow { .. } | Self::VaeOverflow => FailureKind::Device,
+        };
+        Failure { kind, message: self.to_string() }
+    }
+}

@@ -8,16 +8,22 @@
 //! The crate owns no file, socket, clock or thread: bytes come in through [`weights::WeightSource`], tensors live
 //! on a Burn device that the caller chose, and the same code runs natively and in a browser tab.
 
+pub mod catalog;
 pub mod device;
+pub mod engine;
 pub mod error;
+pub mod family;
 pub mod guidance;
+pub mod host;
 pub mod kernel;
 pub mod latent;
 pub mod model;
 pub mod noise;
+pub mod pipeline;
 pub mod prediction;
 pub mod prompt;
 pub mod readback;
 pub mod sampling;
 pub mod schedule;
+pub mod settings;
 pub mod weights;

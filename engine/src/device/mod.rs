@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use crate::readback;
+use crate::{readback, weights};
 
 pub use name::{Api, DeviceName, UnknownDevice};
 
@@ -45,6 +45,14 @@ impl Precision {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
+        }
+    }
+
+    /// Which copy of a model's files serves it best.
+    pub fn files(self) -> weights::Precision {
+        match self {
+            Self::F32 => weights::Precision::Full,
+            Self::F16 => weights::Precision::Half,
         }
     }
 

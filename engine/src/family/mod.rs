@@ -1,1 +1,93 @@
-//! family/mod
+//! Model families: which networks a model has, how its prompts are read, and what it does best.
+//!
+//! A model comes as the folder that diffusers writes ([`Files`] shows it to the engine). Its configurations tell the
+//! family ([`detect`]); the family tells how text becomes conditioning and what to assume where nobody says anything.
+//! All families here are latent diffusion with a UNet and CLIP text encoders, so one implementation loads and runs
+//! them ([`latent_diffusion`]), and a family is a table of facts with a rule to recognise it by.
+//!
+//! To add one of that kind, write its file and give it a line in [`FAMILIES`].
+
+mod autoencoder;
+mod files;
+pub mod latent_diffusion;
+mod sd1;
+mod sd2;
+mod sdxl;
+mod sketch;
+mod text;
+
+use crate::latent::Preview;
+use crate::schedule::AlignedTo;
+
+pub use autoencoder::Autoencoder;
+pub use files::{Files, FilesError, LoadError};
+pub use latent_diffusion::{LatentDiffusion, load};
+pub use sketch::Sketch;
+pub use text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts};
+
+/// All families, the more particular first: the first that recognises a model has it.
+pub static FAMILIES: &[&Family] = &[&sdxl::FAMILY, &sd2::FAMILY, &sd1::FAMILY];
+
+/// What there is to know about a family.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name in files and messages.
+    pub id: &'static str,
+    /// Its name for people.
+    pub label: &'static str,
+    /// Whether a model with these configurations belongs to it.
+    pub detect: fn(&Sketch) -> bool,
+    /// Its text encoders, in the order in which their features are joined.
+    pub encoders: &'static [Encoder],
+    /// How to guess the colours of its latents.
+    pub preview: Preview,
+    /// Which table of the schedule "Align Your Steps" was made for it.
+    pub aligned_to: AlignedTo,
+    /// What to do where neither the user nor the model says.
+    pub defaults: Defaults,
+}
+
+/// How a text encoder is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder {
+    /// Its folder.
+    pub folder: &'static str,
+    /// The folder of its tokenizer.
+    pub tokenizer: &'static str,
+    /// Which of its layers' output the UNet was trained on.
+    pub layer: Layer,
+    /// What its pooled output is for.
+    pub pooled: Pooled,
+}
+
+/// A place in a text encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// Behind the last layer and the norm that follows it.
+    LastNormed,
+    /// Behind the last but one, as it stands.
+    Penultimate,
+}
+
+/// The use of a text encoder's pooled output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooled {
+    /// None.
+    Unused,
+    /// It conditions the UNet.
+    Conditions,
+}
+
+/// What to do where nobody says.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// Denoising steps.
+    pub steps: u32,
+    /// Guidance.
+    pub cfg: f64,
+}
+
+/// The family of a model.
+pub fn detect(sketch: &Sketch) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| (family.detect)(sketch)).copied()
+}

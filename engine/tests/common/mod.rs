@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 pub mod device;
+pub mod folder;
 pub mod goldens;
 pub mod models;
+pub mod run;
 pub mod sampling;
 
 pub use device::device;

@@ -1,0 +1,311 @@
+//! Latent diffusion with a UNet: what Stable Diffusion 1, 2 and XL have in common (Rombach et al.,
+//! <https://arxiv.org/abs/2112.10752>).
+
+use burn::tensor::{Device, Tensor};
+use encaustic_protocol::Request;
+
+use super::files::{Files, LoadError, checkpoint, required_text};
+use super::sketch::Sketch;
+use super::text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts, TextEncoder, TextEncoders};
+use super::{Autoencoder, Encoder, FAMILIES, Family, Pooled, detect};
+use crate::catalog;
+use crate::device::{Compute, DeviceKind, Precision};
+use crate::guidance::Guidance;
+use crate::latent::LatentFormat;
+use crate::model::clip::{ClipConfig, ClipText};
+use crate::model::unet::{AddedConditioning, InputError, UNet, UNetConfig, UNetInput, guidance_embedding};
+use crate::prediction::{Prediction, input_scale};
+use crate::prompt::{Tokenizer, TokenizerFiles};
+use crate::sampling::{Denoise, Level};
+use crate::schedule::{NoiseTable, SchedulerConfig};
+use crate::weights::{KeyMap, load_into};
+
+/// A model's own settings beside those of its scheduler: a [`Request`] that fills what a user leaves open.
+const DEFAULTS: &str = "encaustic.json";
+
+/// How many latent points the UNet sees at once, over all pictures and both prompts; what is more goes through it in
+/// turns. On a GPU many at once are faster (this is sixteen pictures of 512 x 512 pixels); a processor is busy with one.
+const POINTS_ON_GPU: usize = 1 << 16;
+const POINTS_ON_CPU: usize = 1 << 12;
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct LatentDiffusion {
+    /// Its family.
+    pub family: &'static Family,
+    /// How its latents relate to pixels.
+    pub latent: LatentFormat,
+    /// Its scheduler's configuration.
+    pub scheduler: SchedulerConfig,
+    /// The noise levels that it was trained on.
+    pub table: NoiseTable,
+    /// The size of pictures that it was trained on, as `[width, height]` in pixels.
+    pub size: [u32; 2],
+    /// Its own settings.
+    pub defaults: Request,
+    /// Whether it was distilled to take the guidance as an input (LCM).
+    pub is_distilled: bool,
+    text: TextEncoders,
+    unet: UNet,
+    autoencoder: Autoencoder,
+    compute: Compute,
+}
+
+/// Loads the model in a folder as diffusers writes it; `vae` is the folder of another autoencoder, or of a model that
+/// has one.
+pub fn load(files: &dyn Files, vae: Option<&dyn Files>, compute: &Compute) -> Result<LatentDiffusion, LoadError> {
+    let sketch = Sketch::read(files)?;
+    let family = detect(&sketch).ok_or_else(|| unknown(&sketch))?;
+    let defaults = defaults(files)?;
+    let scheduler = SchedulerConfig::from_json(&required_text(files, "scheduler/scheduler_config.json")?)?;
+    let table = NoiseTable::new(&scheduler)?;
+    let encoders = family.encoders.iter().map(|recipe| text_encoder(files, *recipe, compute));
+    let text = TextEncoders {
+        encoders: encoders.collect::<Result<_, _>>()?,
+        zeros_for_empty: sketch.zeros_for_empty && family.encoders.iter().any(|encoder| encoder.pooled == Pooled::Conditions),
+    };
+    let unet = unet(files, compute)?;
+    let (autoencoder, mut latent) = match vae {
+        Some(other) if other.list("").iter().any(|name| name == "config.json") => Autoencoder::load(other, "", compute)?,
+        Some(other) => Autoencoder::load(other, "vae", compute)?,
+        None => Autoencoder::load(files, "vae", compute)?,
+    };
+    if autoencoder.is_standard() {
+        latent.preview = Some(family.preview);
+    }
+    agree(&unet, &text, &latent)?;
+    let [height, width] = sketch.sample_size.unwrap_or([USUAL_SAMPLE; 2]).map(|side| pixels(side * latent.factor));
+    Ok(LatentDiffusion {
+        family,
+        latent,
+        scheduler,
+        table,
+        size: [width, height],
+        defaults,
+        is_distilled: unet.facts().guidance_features.is_some(),
+        text,
+        unet,
+        autoencoder,
+        compute: compute.clone(),
+    })
+}
+
+/// The size in latents of a model that does not tell.
+const USUAL_SAMPLE: usize = 64;
+
+/// A side of a picture as requests allow it: between 64 and 8192, and a multiple of 8.
+fn pixels(side: usize) -> u32 {
+    (side.clamp(64, 8192) / 8 * 8) as u32
+}
+
+fn unknown(sketch: &Sketch) -> LoadError {
+    let parts = match sketch.encoders.as_slice() {
+        [] => "no text encoder".to_owned(),
+        names => names.join(" and "),
+    };
+    let class = if sketch.class.is_empty() { "model".to_owned() } else { sketch.class.clone() };
+    let known: Vec<_> = FAMILIES.iter().map(|family| family.label).collect();
+    LoadError::Unknown { class, parts, known: known.join(", ") }
+}
+
+fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
+    let Some(text) = files.text(DEFAULTS)? else { return Ok(Request::default()) };
+    let request: Request = serde_json::from_slice(&text).map_err(|error| LoadError::Defaults(error.to_string()))?;
+    let faults = encaustic_protocol::validate(&request, &catalog::catalog());
+    faults
+        .map(|()| request)
+        .map_err(|faults| LoadError::Defaults(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+}
+
+fn text_encoder(files: &dyn Files, recipe: Encoder, compute: &Compute) -> Result<TextEncoder, LoadError> {
+    let Compute { device, precision, .. } = compute;
+    let config = ClipConfig::parse(&required_text(files, &format!("{}/config.json", recipe.folder))?)?;
+    let weights = checkpoint(files, recipe.folder, precision.files())?;
+    let network =
+        load_into(ClipText::new(&config, device)?, recipe.folder, &weights, &ClipText::keys(), precision.dtype(), device)?;
+    Ok(TextEncoder { network, tokenizer: tokenizer(files, recipe.tokenizer)?, recipe })
+}
+
+fn tokenizer(files: &dyn Files, folder: &'static str) -> Result<Tokenizer, LoadError> {
+    let read = |name: &str| files.text(&format!("{folder}/{name}"));
+    let [tokenizer, vocab, merges] = [read("tokenizer.json")?, read("vocab.json")?, read("merges.txt")?];
+    let [config, special] = [read("tokenizer_config.json")?, read("special_tokens_map.json")?];
+    let files = TokenizerFiles {
+        tokenizer: tokenizer.as_deref(),
+        vocab: vocab.as_deref(),
+        merges: merges.as_deref(),
+        config: config.as_deref(),
+        special: special.as_deref(),
+    };
+    Tokenizer::new(&files).map_err(|error| LoadError::Tokenizer { folder, error })
+}
+
+fn unet(files: &dyn Files, compute: &Compute) -> Result<UNet, LoadError> {
+    let Compute { device, precision, .. } = compute;
+    let config = UNetConfig::parse(&required_text(files, "unet/config.json")?)?;
+    let weights = checkpoint(files, "unet", precision.files())?;
+    Ok(load_into(UNet::new(&config, device)?, "unet", &weights, &KeyMap::identity(), precision.dtype(), device)?)
+}
+
+/// Whether the parts of a model fit each other.
+fn agree(unet: &UNet, text: &TextEncoders, latent: &LatentFormat) -> Result<(), LoadError> {
+    let facts = unet.facts();
+    let refuse = |why: String| Err(LoadError::Unsuitable(why));
+    if facts.in_channels != latent.channels {
+        return refuse(match facts.in_channels {
+            9 => "this is a model for inpainting; text to image needs one whose UNet takes latents alone".to_owned(),
+            8 => "this is a model for editing pictures; text to image needs one whose UNet takes latents alone".to_owned(),
+            other => format!("unet: it takes {other} channels, but the vae makes latents of {}", latent.channels),
+        });
+    }
+    if facts.out_channels != latent.channels {
+        return refuse(format!("unet: it gives {} channels for latents of {}", facts.out_channels, latent.channels));
+    }
+    if facts.context_features != text.features() {
+        return refuse(format!(
+            "unet: it takes text vectors of {} features, but the text encoders give {}",
+            facts.context_features,
+            text.features()
+        ));
+    }
+    Ok(())
+}
+
+impl LatentDiffusion {
+    /// Encodes prompts; the negative one only if the guidance is on.
+    pub fn condition(&self, prompts: &Prompts, guidance: Guidance) -> Result<Conditioning, PromptError> {
+        self.text.encode(prompts, self.is_guided(guidance), &self.compute.device)
+    }
+
+    /// Whether guidance takes a second prediction from this model.
+    pub fn is_guided(&self, guidance: Guidance) -> bool {
+        guidance.is_on() && !self.is_distilled
+    }
+
+    /// The model as samplers see it, for `batch` pictures of one prompt with latents of `shape` (height and width).
+    pub fn denoiser(
+        &self,
+        conditioning: &Conditioning,
+        guidance: Guidance,
+        batch: usize,
+        shape: [usize; 2],
+        sizes: MicroConditioning,
+    ) -> Result<Denoiser<'_>, InputError> {
+        let leads: Vec<&Lead> = conditioning.negative.iter().chain([&conditioning.positive]).collect();
+        let context = Tensor::cat(leads.iter().map(|lead| lead.context.clone().repeat_dim(0, batch)).collect(), 0);
+        let pooled: Vec<_> =
+            leads.iter().filter_map(|lead| lead.pooled.clone()).map(|pooled| pooled.repeat_dim(0, batch)).collect();
+        let rows = leads.len() * batch;
+        let device = &self.compute.device;
+        let embedding = |features| guidance_embedding(&vec![(guidance.scale - 1.0) as f32; rows], features, device);
+        let denoiser = Denoiser {
+            unet: &self.unet,
+            prediction: self.scheduler.prediction(),
+            guidance,
+            context,
+            pooled: if pooled.is_empty() { None } else { Some(Tensor::cat(pooled, 0)) },
+            numbers: vec![sizes.numbers(); rows],
+            embedding: self.unet.facts().guidance_features.map(embedding),
+            passes: leads.len(),
+            rows_at_once: self.rows_at_once(shape),
+        };
+        // One look at an input of the right shape, so that nothing can go wrong in the middle of a run.
+        let [height, width] = shape;
+        let sample = Tensor::zeros([rows, self.latent.channels, height, width], device);
+        self.unet.accepts(&denoiser.input(sample, &[0.0], 0, rows))?;
+        Ok(denoiser)
+    }
+
+    fn rows_at_once(&self, [height, width]: [usize; 2]) -> usize {
+        let points = match self.compute.info.kind {
+            DeviceKind::Cpu | DeviceKind::Software => POINTS_ON_CPU,
+            DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual => POINTS_ON_GPU,
+        };
+        (points / (height * width).max(1)).max(1)
+    }
+
+    /// Decodes clean latents to pictures `[batch, 3, height, width]`, nominally from 0 to 1 and not yet held to that: a
+    /// clamp on the device could turn what is not a number into one.
+    pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
+        let latents = self.latent.to_vae(latents);
+        let pictures = self.autoencoder.decode(latents, self.latent.factor, self.compute.info.largest_buffer);
+        pictures / 2.0 + 0.5
+    }
+
+    /// The precision that the autoencoder computes in.
+    pub fn decoder_precision(&self) -> Precision {
+        self.autoencoder.precision()
+    }
+
+    /// Makes the autoencoder compute in f32 from now on.
+    pub fn widen_decoder(&mut self) {
+        self.autoencoder.widen();
+    }
+
+    /// The device that the model is on.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// Burn's handle of that device.
+    pub fn device(&self) -> &Device {
+        &self.compute.device
+    }
+}
+
+/// A model led by a prompt.
+pub struct Denoiser<'a> {
+    unet: &'a UNet,
+    prediction: Prediction,
+    guidance: Guidance,
+    /// One row per picture and prompt: all pictures with the negative prompt, if there is one, then all with the prompt.
+    context: Tensor<3>,
+    pooled: Option<Tensor<2>>,
+    numbers: Vec<Vec<f32>>,
+    embedding: Option<Tensor<2>>,
+    /// 2 with guidance, 1 without.
+    passes: usize,
+    rows_at_once: usize,
+}
+
+impl Denoiser<'_> {
+    /// The UNet's input for rows `start` up to `end`, `sample` being theirs.
+    fn input<'a>(&'a self, sample: Tensor<4>, timesteps: &'a [f32], start: usize, end: usize) -> UNetInput<'a> {
+        let count = end - start;
+        let added = self.pooled.as_ref().map(|pooled| AddedConditioning {
+            text: pooled.clone().narrow(0, start, count),
+            numbers: self.numbers.get(start..end).unwrap_or_default(),
+        });
+        UNetInput {
+            sample,
+            timesteps,
+            context: self.context.clone().narrow(0, start, count),
+            added,
+            guidance: self.embedding.as_ref().map(|embedding| embedding.clone().narrow(0, start, count)),
+            control: None,
+        }
+    }
+}
+
+impl Denoise for Denoiser<'_> {
+    fn denoise(&self, x: Tensor<4>, at: Level) -> Tensor<4> {
+        let batch = x.dims()[0];
+        let rows = (x.clone() * input_scale(at)).repeat_dim(0, self.passes);
+        let timesteps = [at.timestep as f32];
+        let all = batch * self.passes;
+        let mut outputs = Vec::new();
+        for start in (0..all).step_by(self.rows_at_once) {
+            let end = (start + self.rows_at_once).min(all);
+            let some = rows.clone().narrow(0, start, end - start);
+            outputs.push(self.unet.forward(self.input(some, &timesteps, start, end)));
+        }
+        let output = Tensor::cat(outputs, 0);
+        let output = if self.passes == 2 {
+            let positive = output.clone().narrow(0, batch, batch);
+            self.guidance.combine(output.narrow(0, 0, batch), positive)
+        } else {
+            output
+        };
+        self.prediction.clean(output, x, at)
+    }
+}

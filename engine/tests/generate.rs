@@ -4,14 +4,17 @@ mod common;
 
 use std::collections::VecDeque;
 
+use burn::tensor::Tensor;
 use common::folder::Folder;
-use common::run::{Watch, compute, load};
+use common::run::{Watch, compute, load, load_on};
+use encaustic_engine::device::{Compute, Precision};
 use encaustic_engine::engine::Engine;
 use encaustic_engine::error::GenerateError;
 use encaustic_engine::family::LatentDiffusion;
 use encaustic_engine::host::{Line, serve};
 use encaustic_engine::latent::Picture;
 use encaustic_engine::pipeline::{Outcome, generate};
+use encaustic_engine::readback::floats;
 use encaustic_engine::settings::{Settings, resolve};
 use encaustic_protocol::{Change, Command, Event, FailureKind, JobId, Request, Stage, Submit};
 use futures_lite::future::block_on;
@@ -155,6 +158,28 @@ fn numbers_beyond_their_range_are_an_error_and_no_black_picture() {
     model.latent.scale = 1e-37;
     let error = block_on(generate(&mut model, &settings, &mut Watch::default())).unwrap_err();
     assert!(matches!(error, GenerateError::VaeOverflow), "{error}");
+}
+
+/// The device under test need not have f16 for this: what overflows is the number, wherever it is computed.
+#[test]
+fn an_autoencoder_that_overflows_in_f16_is_run_in_f32() {
+    let folder = Folder::open("models/sd15");
+    let wide = compute();
+    let narrow = Compute { precision: Precision::F16, ..wide.clone() };
+    let latents = Tensor::<4>::full([1, 4, 8, 8], 1.5, &wide.device);
+    let [mut half, mut full] = [&narrow, &wide].map(|compute| load_on(&folder, compute));
+    // Beyond 65504 in f16, and unproblematic in f32.
+    for model in [&mut half, &mut full] {
+        model.latent.scale = 1e-5;
+    }
+    let pixels = |model: &LatentDiffusion| block_on(floats(model.decode(latents.clone()))).unwrap();
+    assert!(!pixels(&half).are_finite());
+    assert_eq!(half.decoder_precision(), Precision::F16);
+    let (pictures, _) = run(&mut half, &request());
+    assert_eq!(pictures.len(), 1);
+    assert_eq!(half.decoder_precision(), Precision::F32, "the run has seen to it");
+    // The weights were stored in f16, so nothing is lost on the way.
+    assert!(difference(pixels(&half).item(0), pixels(&full).item(0)) < 1e-3);
 }
 
 /// A line that has all commands from the start, but some only after a number of events.

@@ -34,6 +34,7 @@ impl Folder {
             merges: self.merges.as_deref(),
             config: self.config.as_deref(),
             special: self.special.as_deref(),
+            padding: None,
         })
     }
 }
@@ -92,6 +93,8 @@ fn the_built_in_vocabulary_with_a_padding_of_its_own() {
     let special = Some(br#"{"pad_token": "!"}"#.to_vec());
     let tokenizer = Folder { special, ..Folder::default() }.load().unwrap();
     assert_eq!(tokenizer.pad(), 0);
+    let tokenizer = Tokenizer::new(&TokenizerFiles { padding: Some("!"), ..TokenizerFiles::default() }).unwrap();
+    assert_eq!((tokenizer.pad(), tokenizer.eos()), (0, 49407));
 }
 
 #[test]

@@ -123,10 +123,11 @@ fn text_encoder(files: &dyn Files, recipe: Encoder, compute: &Compute) -> Result
     let weights = checkpoint(files, recipe.folder, precision.files())?;
     let network =
         load_into(ClipText::new(&config, device)?, recipe.folder, &weights, &ClipText::keys(), precision.dtype(), device)?;
-    Ok(TextEncoder { network, tokenizer: tokenizer(files, recipe.tokenizer)?, recipe })
+    Ok(TextEncoder { network, tokenizer: tokenizer(files, recipe)?, recipe })
 }
 
-fn tokenizer(files: &dyn Files, folder: &'static str) -> Result<Tokenizer, LoadError> {
+fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError> {
+    let folder = recipe.tokenizer;
     let read = |name: &str| files.text(&format!("{folder}/{name}"));
     let [tokenizer, vocab, merges] = [read("tokenizer.json")?, read("vocab.json")?, read("merges.txt")?];
     let [config, special] = [read("tokenizer_config.json")?, read("special_tokens_map.json")?];
@@ -136,6 +137,7 @@ fn tokenizer(files: &dyn Files, folder: &'static str) -> Result<Tokenizer, LoadE
         merges: merges.as_deref(),
         config: config.as_deref(),
         special: special.as_deref(),
+        padding: recipe.padding,
     };
     Tokenizer::new(&files).map_err(|error| LoadError::Tokenizer { folder, error })
 }

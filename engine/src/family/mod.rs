@@ -54,6 +54,8 @@ pub struct Encoder {
     pub folder: &'static str,
     /// The folder of its tokenizer.
     pub tokenizer: &'static str,
+    /// What fills up its windows if the model brings no tokenizer; the end mark if nothing is named.
+    pub padding: Option<&'static str>,
     /// Which of its layers' output the UNet was trained on.
     pub layer: Layer,
     /// What its pooled output is for.

@@ -10,12 +10,12 @@ pub(super) static FAMILY: Family = Family {
     id: "sd1",
     label: "Stable Diffusion 1",
     detect: |model| model.encoders == ["text_encoder"] && !model.takes_pooled_text,
-    encoders: &ENCODERS,
+    encoders: &[ENCODER],
     preview: preview::SD,
     aligned_to: AlignedTo::Sd,
     defaults: Defaults { steps: 25, cfg: 7.0 },
 };
 
-/// Shared with Stable Diffusion 2.
-pub(super) const ENCODERS: [Encoder; 1] =
-    [Encoder { folder: "text_encoder", tokenizer: "tokenizer", layer: Layer::LastNormed, pooled: Pooled::Unused }];
+/// Stable Diffusion 2's is read in the same way.
+pub(super) const ENCODER: Encoder =
+    Encoder { folder: "text_encoder", tokenizer: "tokenizer", padding: None, layer: Layer::LastNormed, pooled: Pooled::Unused };

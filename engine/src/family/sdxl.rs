@@ -1,7 +1,8 @@
 //! Stable Diffusion XL: two text encoders side by side, the second one's pooled output and the picture's sizes beside
 //! them (Podell et al., <https://arxiv.org/abs/2307.01952>).
 
-use super::{Defaults, Encoder, Family, Layer, Pooled};
+use super::sd2::OPENCLIP_PADDING;
+use super::{Defaults, Encoder, Family, Layer, Pooled, sd1};
 use crate::latent::preview;
 use crate::schedule::AlignedTo;
 
@@ -10,8 +11,14 @@ pub(super) static FAMILY: Family = Family {
     label: "Stable Diffusion XL",
     detect: |model| model.encoders == ["text_encoder", "text_encoder_2"] && model.takes_pooled_text,
     encoders: &[
-        Encoder { folder: "text_encoder", tokenizer: "tokenizer", layer: Layer::Penultimate, pooled: Pooled::Unused },
-        Encoder { folder: "text_encoder_2", tokenizer: "tokenizer_2", layer: Layer::Penultimate, pooled: Pooled::Conditions },
+        Encoder { layer: Layer::Penultimate, ..sd1::ENCODER },
+        Encoder {
+            folder: "text_encoder_2",
+            tokenizer: "tokenizer_2",
+            padding: Some(OPENCLIP_PADDING),
+            layer: Layer::Penultimate,
+            pooled: Pooled::Conditions,
+        },
     ],
     preview: preview::SDXL,
     aligned_to: AlignedTo::Sdxl,

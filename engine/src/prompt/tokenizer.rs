@@ -45,6 +45,8 @@ pub struct TokenizerFiles<'a> {
     pub config: Option<&'a [u8]>,
     /// `special_tokens_map.json`: special tokens.
     pub special: Option<&'a [u8]>,
+    /// The token that pads if no file names one; the end mark if this does not either.
+    pub padding: Option<&'a str>,
 }
 
 /// Why a tokenizer could not be made, or a text not be cut.
@@ -128,7 +130,8 @@ impl Tokenizer {
         let bos = special("bos_token").unwrap_or_else(|| AddedToken::from(BOS, true).normalized(true));
         let eos = special("eos_token").unwrap_or_else(|| AddedToken::from(EOS, true).normalized(true));
         let unknown = special("unk_token").unwrap_or_else(|| eos.clone());
-        let pad = special("pad_token").or(padding).unwrap_or_else(|| eos.clone());
+        let pad = special("pad_token").or(padding).or_else(|| files.padding.map(|token| AddedToken::from(token, true)));
+        let pad = pad.unwrap_or_else(|| eos.clone());
         let window = config.get("model_max_length").and_then(Value::as_f64);
         build(vocabulary, [bos, eos, pad, unknown], window)
     }

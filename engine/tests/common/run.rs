@@ -23,7 +23,12 @@ pub fn compute() -> Compute {
 
 /// Loads a model on it.
 pub fn load(folder: &Folder) -> LatentDiffusion {
-    family::load(folder, None, &compute()).unwrap_or_else(|e| panic!("{e}"))
+    load_on(folder, &compute())
+}
+
+/// Loads a model on a device.
+pub fn load_on(folder: &Folder, compute: &Compute) -> LatentDiffusion {
+    family::load(folder, None, compute).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Noise that was drawn before.

@@ -4,6 +4,8 @@ import time
 
 import torch
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 def orthogonalise(g, steps=5):
     """Newton-Schulz iteration towards the nearest semi-orthogonal matrix (Muon, Jordan et al. 2024)."""
@@ -88,7 +90,16 @@ def save(path, **state):
 
 
 def load(path):
-    return torch.load(path, weights_only=False) if os.path.exists(path) else None
+    return torch.load(path, map_location="cpu", weights_only=False) if os.path.exists(path) else None
+
+
+def resume(state, model, opt, average):
+    """Puts a checkpoint's state into place and returns the step it was written after."""
+    model.load_state_dict(state["model"])
+    opt.load_state_dict(state["opt"])
+    average.values = {k: v.to(DEVICE) for k, v in state["ema"].items()}
+    average.seen = state["step"]
+    return state["step"]
 
 
 class Log:

@@ -11,7 +11,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import scenes
 import tokens
-from common import Average, Log, Optimiser, load, save
+from common import DEVICE, Average, Log, Optimiser, load, resume, save
 
 
 def new_model(vocab):
@@ -33,10 +33,10 @@ def train(folder, steps, batch=128, seed=2):
     tok, model = tokens.encoder(vocab, pairs), new_model(vocab)
     sizes = [len(v) + 1 for v in scenes.FACTS.values()]
     head = torch.nn.Linear(128, sum(sizes))
-    both = torch.nn.ModuleDict(dict(model=model, head=head))
+    both = torch.nn.ModuleDict(dict(model=model, head=head)).to(DEVICE)
     opt, ema = Optimiser(both, 0.01, 2e-3), Average(both, 0.995)
     if state["step"]:
-        both.load_state_dict(state["both"]); opt.load_state_dict(state["opt"]); ema.values = state["ema"]; ema.seen = state["step"]
+        resume(state, both, opt, ema)
     log(f"{sum(p.numel() for p in model.parameters())} parameters, {len(vocab)} tokens")
     right = seen = 0
     for step in range(state["step"], steps):
@@ -45,11 +45,11 @@ def train(folder, steps, batch=128, seed=2):
         rows, ends = tokens.encode(tok, vocab, [s.caption for s in batch_scenes])
         # Padding costs as much as words: only now and then all 77 places.
         length = tokens.LENGTH if step % 4 == 3 else max(ends) + 1
-        hidden = model(input_ids=torch.tensor(rows)[:, :length]).last_hidden_state
-        rows_at = torch.arange(batch)
-        ends = torch.tensor(ends)
-        later = ends + (torch.rand(batch) * (length - ends)).long()
-        facts = torch.tensor([scenes.fact_ids(s) for s in batch_scenes])
+        hidden = model(input_ids=torch.tensor(rows, device=DEVICE)[:, :length]).last_hidden_state
+        rows_at = torch.arange(batch, device=DEVICE)
+        ends = torch.tensor(ends, device=DEVICE)
+        later = ends + (torch.rand(batch, device=DEVICE) * (length - ends)).long()
+        facts = torch.tensor([scenes.fact_ids(s) for s in batch_scenes], device=DEVICE)
         value = 0.0
         for at in (ends, later):
             for i, logits in enumerate(head(hidden[rows_at, at]).split(sizes, 1)):
@@ -62,7 +62,7 @@ def train(folder, steps, batch=128, seed=2):
             log(f"step {step + 1}: loss {value.item():.3f}, facts right {right / seen:.4f}")
             right = seen = 0
         if step % 200 == 199 or step == steps - 1:
-            save(path, vocab=vocab, pairs=pairs, both=both.state_dict(), opt=opt.state_dict(), ema=ema.values, step=step + 1)
+            save(path, vocab=vocab, pairs=pairs, model=both.state_dict(), opt=opt.state_dict(), ema=ema.values, step=step + 1)
 
 
 def trained(folder):

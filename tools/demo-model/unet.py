@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 import scenes
 import text
 from cache import Chunks
-from common import Average, Log, Optimiser, load, save
+from common import DEVICE, Average, Log, Optimiser, load, resume, save
 
 CONFIG = dict(
     sample_size=16, in_channels=4, out_channels=4, block_out_channels=(32, 96, 192), layers_per_block=1,
@@ -54,25 +54,26 @@ def train(folder, steps, batch=64, seed=4, muon_lr=0.01, adam_lr=1e-3):
     log, path = Log("unet"), f"{folder}/unet.pt"
     torch.manual_seed(seed)
     chunks = Chunks(folder)
-    learner = Learner()
+    learner = Learner().to(DEVICE)
     opt, ema, start = Optimiser(learner, muon_lr, adam_lr), Average(learner, 0.999), 0
     old = load(path)
     if old:
-        learner.load_state_dict(old["learner"]); opt.load_state_dict(old["opt"]); ema.values = old["ema"]; ema.seen = start = old["step"]
+        start = resume(old, learner, opt, ema)
     scale = old["scale"] if old else latent_scale(chunks)
     log(f"{sum(p.numel() for p in learner.unet.parameters())} parameters, {len(chunks.list)} chunks, scale {scale:.4f}, from step {start} of {steps}")
-    bars = DDIMScheduler(**SCHEDULER).alphas_cumprod
-    nothing = text.trained(folder)[2]([""])[0].half()
-    weight = torch.ones(CLASSES[0]); weight[0] = 0.3
+    bars = DDIMScheduler(**SCHEDULER).alphas_cumprod.to(DEVICE)
+    nothing = text.trained(folder)[2]([""])[0].half().to(DEVICE)
+    weight = torch.ones(CLASSES[0], device=DEVICE)
+    weight[0] = 0.3
     sums = np.zeros(3)
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         torch.manual_seed(seed * 1_000_003 + step)
-        moments, words, kinds, colours = chunks.batch(rng, batch)
-        x0 = (moments[:, 0].float() + moments[:, 1].float() * torch.randn(batch, 4, 16, 16)) * scale
-        words[torch.rand(batch) < 0.1] = nothing
+        moments, words, kinds, colours = (part.to(DEVICE) for part in chunks.batch(rng, batch))
+        x0 = (moments[:, 0].float() + moments[:, 1].float() * torch.randn(batch, 4, 16, 16, device=DEVICE)) * scale
+        words[torch.rand(batch, device=DEVICE) < 0.1] = nothing
         # One time from each of `batch` strata, more of the noisy ones: there the words decide. The last has no signal at all.
-        u = (torch.arange(batch) + torch.rand(batch)) / batch
+        u = (torch.arange(batch, device=DEVICE) + torch.rand(batch, device=DEVICE)) / batch
         t = (u ** 0.75 * 1000).long().clamp(0, 999)
         t[-2:] = 999
         a = bars[t][:, None, None, None]
@@ -91,7 +92,7 @@ def train(folder, steps, batch=64, seed=4, muon_lr=0.01, adam_lr=1e-3):
             sums[:] = 0
             chunks.refresh()
         if step % 250 == 249 or step == steps - 1:
-            save(path, learner=learner.state_dict(), opt=opt.state_dict(), ema=ema.values, step=step + 1, scale=scale)
+            save(path, model=learner.state_dict(), opt=opt.state_dict(), ema=ema.values, step=step + 1, scale=scale)
 
 
 def trained(folder):

@@ -4,7 +4,7 @@ import torch
 from diffusers import AutoencoderKL
 
 import scenes
-from common import Average, Log, Optimiser, load, save
+from common import DEVICE, Average, Log, Optimiser, load, resume, save
 
 CONFIG = dict(
     block_out_channels=(16, 16, 32, 64), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
@@ -44,17 +44,17 @@ def train(folder, steps, seed=1):
     """`steps` batches of equal pixel count: crops first, whole pictures in the last quarter."""
     log, path = Log("vae"), f"{folder}/vae.pt"
     torch.manual_seed(seed)
-    model = AutoencoderKL(**CONFIG)
+    model = AutoencoderKL(**CONFIG).to(DEVICE)
     opt, ema, start = Optimiser(model, 0.01, 2e-3), Average(model, 0.998), 0
     if (old := load(path)):
-        model.load_state_dict(old["model"]); opt.load_state_dict(old["opt"]); ema.values = old["ema"]; ema.seen = start = old["step"]
+        start = resume(old, model, opt, ema)
     log(f"{sum(p.numel() for p in model.parameters())} parameters, from step {start} of {steps}")
     total = 0.0
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         crop, n = (64, 32) if step < 0.75 * steps else (128, 8)
-        x = pictures(rng, n, crop)
-        noise = torch.randn(n, 4, crop // 8, crop // 8)
+        x = pictures(rng, n, crop).to(DEVICE)
+        noise = torch.randn(n, 4, crop // 8, crop // 8, device=DEVICE)
         value, mse = loss(model, x, noise)
         value.backward()
         opt.step(step / steps)
@@ -65,8 +65,6 @@ def train(folder, steps, seed=1):
             total = 0.0
         if step % 250 == 249 or step == steps - 1:
             save(path, model=model.state_dict(), opt=opt.state_dict(), ema=ema.values, step=step + 1)
-    model.load_state_dict(ema.values)
-    return model.eval()
 
 
 def trained(folder):

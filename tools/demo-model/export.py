@@ -11,6 +11,9 @@ import tokens
 import unet
 import vae
 
+# What `encaustic` takes where its user says nothing.
+STEPS, CFG = 25, 4.0
+
 
 def save_half(model, folder, config, file):
     """Weights in f16 with the library's own configuration file, less what names a version or a place."""
@@ -37,6 +40,8 @@ def write(run, out):
                  tokenizer=["transformers", "CLIPTokenizer"], unet=["diffusers", "UNet2DConditionModel"], vae=["diffusers", "AutoencoderKL"])
     with open(f"{out}/model_index.json", "w") as f:
         f.write(json.dumps(index, indent=2) + "\n")
+    with open(f"{out}/encaustic.json", "w") as f:
+        f.write(json.dumps(dict(steps=STEPS, cfg=CFG)) + "\n")
 
 
 class Folder:
@@ -62,7 +67,7 @@ class Folder:
             self.scheduler = json.load(f)
 
     @torch.no_grad()
-    def pictures(self, prompts, seed, steps=25, cfg=4.0):
+    def pictures(self, prompts, seed, steps=STEPS, cfg=CFG):
         """u8 [n, 128, 128, 3]."""
         scheduler = DDIMScheduler.from_config(self.scheduler)
         scheduler.set_timesteps(steps)

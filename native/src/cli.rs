@@ -6,16 +6,42 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use crate::settings::{BenchSettings, Settings};
+
 const EXAMPLES: &str = "\
 Examples:
+  encaustic generate \"a red circle above a blue square\"
+  encaustic generate \"a lighthouse\" --model ~/models/sd15 --out lighthouse.png
+  encaustic devices
   encaustic png-info lighthouse.png
 
 `encaustic COMMAND --help` tells more about a command.";
 
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  encaustic generate \"a red circle above a blue square\"
+      draws with the model in the box and saves 00001-SEED.png here
+  encaustic generate \"a lighthouse\" --model ~/models/sd15 --sampler dpmpp-2m --schedule karras
+      draws with a model folder in the layout of diffusers
+  encaustic generate \"a lighthouse\" --model ~/models/sd15 --seed 7 --batch 4 --out pictures
+      makes four pictures with the seeds 7 to 10; each is as if made alone
+  encaustic generate - --json < prompt.txt
+      reads the prompt from a file; the last line printed is one JSON object
+
+What is left out comes from the model: its size, its scheduler's configuration and,
+if there is one, the file `encaustic.json` in its folder.
+Ctrl-C stops after the current step; a second one ends at once.
+Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  encaustic bench --model ~/models/sd15 --steps 5 --device cpu --json
+  encaustic bench --model ~/models/sdxl --width 1024 --height 1024 --dtype f16";
+
 /// Images from text with diffusion models, on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "encaustic", version, after_help = EXAMPLES, styles = STYLES, max_term_width = 110)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -39,8 +65,20 @@ const STYLES: Styles = Styles::styled()
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make pictures from a prompt
+    #[command(after_help = GENERATE_EXAMPLES)]
+    Generate(Box<Generate>),
+    /// List the devices that can compute here
+    Devices,
+    /// Tell what a model folder holds: family, components, parameters, precision, hash
+    Info(Info),
     /// Tell with what settings a PNG picture was made
     PngInfo(PngInfo),
+    /// List samplers and schedules with all their names
+    Samplers,
+    /// Measure speed and memory: load, text, seconds per UNet step, VAE
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(Bench),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  encaustic completions bash > ~/.local/share/bash-completion/completions/encaustic")]
     Completions {
@@ -49,10 +87,71 @@ pub enum Command {
     },
 }
 
+/// `encaustic generate`
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// What picture.
+    #[command(flatten)]
+    pub settings: Settings,
+
+    /// With what.
+    #[command(flatten)]
+    pub engine: Engine,
+
+    /// Where the pictures go: a file ending in .png (replaced if it exists; a batch gets FILE-1.png and so on), or a
+    /// folder, where each gets a new name NUMBER-SEED.png
+    #[arg(long, value_name = "FILE|DIR", default_value = ".", value_hint = ValueHint::AnyPath, help_heading = "Output")]
+    pub out: PathBuf,
+
+    /// Also write the noise, the latents after each step, the last latents and the image as tensors
+    #[arg(long, value_name = "FILE.safetensors", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub dump_latents: Option<PathBuf>,
+}
+
+/// With what to compute.
+#[derive(Debug, Args)]
+pub struct Engine {
+    /// The model: a folder in the layout of diffusers, a name in the folder of models, or `demo`, the one in the box
+    #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::DirPath, help_heading = "Model and machine")]
+    pub model: Option<String>,
+
+    /// Another VAE: a folder with config.json and weights
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "Model and machine")]
+    pub vae: Option<PathBuf>,
+
+    /// Where to compute: `auto` for the best that answers, or a name that `encaustic devices` lists
+    #[arg(long, value_name = "NAME", default_value = "auto", help_heading = "Model and machine")]
+    pub device: String,
+
+    /// The precision: `auto` is f16 on GPUs that have it and f32 elsewhere
+    #[arg(long, value_name = "auto|f32|f16", default_value = "auto", help_heading = "Model and machine")]
+    pub dtype: String,
+}
+
+/// `encaustic info`
+#[derive(Debug, Args)]
+pub struct Info {
+    /// A folder in the layout of diffusers, a name in the folder of models, or `demo`
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: String,
+}
+
 /// `encaustic png-info`
 #[derive(Debug, Args)]
 pub struct PngInfo {
     /// The picture
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+}
+
+/// `encaustic bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// How much work.
+    #[command(flatten)]
+    pub settings: BenchSettings,
+
+    /// With what.
+    #[command(flatten)]
+    pub engine: Engine,
 }

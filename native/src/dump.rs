@@ -28,18 +28,20 @@ impl Dump {
         Ok(Self { path, spool, header: Map::new(), length: 0 })
     }
 
-    /// Adds a tensor of f32 values in row-major order. Each name comes once.
+    /// Begins a tensor. Each name comes once, and all of its values follow before the next tensor begins.
+    pub fn begin(&mut self, name: &str, shape: &[usize]) {
+        let end = self.length + shape.iter().product::<usize>() * size_of::<f32>();
+        self.header.insert(name.to_owned(), json!({"dtype": "F32", "shape": shape, "data_offsets": [self.length, end]}));
+        self.length = end;
+    }
+
+    /// Adds values of the tensor that was begun last, in row-major order.
     ///
     /// # Errors
     /// What the system reports.
-    pub fn add(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<(), WriteError> {
+    pub fn values(&mut self, values: &[f32]) -> Result<(), WriteError> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let end = self.length + bytes.len();
-        self.spool.append(&bytes)?;
-        let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [self.length, end]});
-        self.header.insert(name.to_owned(), entry);
-        self.length = end;
-        Ok(())
+        self.spool.append(&bytes)
     }
 
     /// Writes the file and says where it is.

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use encaustic_engine::device::DeviceError;
+use encaustic_engine::error::GenerateError;
+use encaustic_protocol::{FailureKind, Invalid, PARAMS};
 use serde_json::{Value, json};
 
 use crate::files::WriteError;
@@ -29,6 +32,23 @@ impl Refusal {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(fault: Invalid) -> Self {
+        Self::told(&fault.to_string())
+    }
+}
+
+impl Refusal {
+    /// The refusal that a message of the engine means: those that are about a setting begin with its id.
+    fn told(message: &str) -> Self {
+        let setting = message.split_once(": ").filter(|(field, _)| PARAMS.iter().any(|param| param.id == *field));
+        match setting {
+            Some((field, problem)) => Self::new(field.replace('_', "-"), problem),
+            None => Self::new("request", message),
+        }
     }
 }
 
@@ -63,12 +83,32 @@ pub enum Failure {
         /// What could be read nevertheless, for machines; people have been told.
         report: Option<Value>,
     },
+    /// The device or the model did not do its part.
+    #[error("{0}")]
+    Engine(String),
     /// The system did not do its part.
     #[error("{0}")]
     System(String),
 }
 
 impl Failure {
+    /// A failure to open a device. One that is absent, or cannot do what is asked, is a wrong wish.
+    pub fn device(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Absent { .. } | DeviceError::NotBuiltIn { .. } => Refusal::new("device", error.to_string()).into(),
+            DeviceError::NoF16 { .. } => Refusal::new("dtype", error.to_string()).into(),
+            DeviceError::Broken { .. } => Self::Engine(error.to_string()),
+        }
+    }
+
+    /// A failure to make pictures.
+    pub fn generate(error: GenerateError) -> Self {
+        match error.failure().kind {
+            FailureKind::Invalid => Refusal::told(&error.to_string()).into(),
+            _ => Self::Engine(error.to_string()),
+        }
+    }
+
     /// A failure to put a report together.
     pub fn report(error: serde_json::Error) -> Self {
         Self::System(format!("the report could not be written: {error}"))
@@ -79,7 +119,7 @@ impl Failure {
         match self {
             Self::Refused(_) => 2,
             Self::Interrupted(_) => crate::interrupt::STATUS,
-            Self::Write(_) | Self::Picture { .. } | Self::System(_) => 1,
+            Self::Write(_) | Self::Picture { .. } | Self::Engine(_) | Self::System(_) => 1,
         }
     }
 
@@ -90,6 +130,7 @@ impl Failure {
             Self::Interrupted(_) => "interrupted",
             Self::Write(_) => "write",
             Self::Picture { .. } => "picture",
+            Self::Engine(_) => "engine",
             Self::System(_) => "system",
         };
         let mut error = json!({"kind": kind, "message": self.to_string()});

@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::failure::Refusal;
 
@@ -41,10 +42,10 @@ impl WriteError {
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the disk is full; free some space or choose another place with --out".to_owned()
+            "the disk is full; free some space or write elsewhere".to_owned()
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            format!("{error}; choose another place with --out")
+            format!("{error}; write elsewhere")
         }
         _ => error.to_string(),
     }
@@ -191,6 +192,16 @@ fn claim(part: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
+/// The temporary files that exist at the moment.
+static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes what is unfinished. For a process that ends without ending its threads.
+pub fn remove_unfinished() {
+    for path in PARTS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// A file under its temporary name; gone when dropped, unless it was renamed.
 struct Part {
     path: PathBuf,
@@ -211,7 +222,10 @@ impl Part {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(format!(".encaustic-{}-{number}.part", process::id()));
             match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((Self { path }, file)),
+                Ok(file) => {
+                    PARTS.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+                    return Ok((Self { path }, file));
+                }
                 // Left by a process of the same number that was killed.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -224,6 +238,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         // Fails when it was renamed, as it should have been.
         let _ = fs::remove_file(&self.path);
+        PARTS.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
     }
 }
 

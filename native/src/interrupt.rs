@@ -3,6 +3,8 @@
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::{files, terminal};
+
 /// The exit status of a program that was interrupted, by the convention of shells (128 + SIGINT).
 pub const STATUS: u8 = 130;
 
@@ -16,9 +18,10 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 pub fn listen() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
         if ASKED.swap(true, Ordering::SeqCst) {
+            files::remove_unfinished();
             process::exit(STATUS.into());
         }
-        eprintln!("\nstopping after this step; Ctrl-C again ends at once");
+        terminal::say("\nstopping after this step; Ctrl-C again ends at once");
     })
 }
 

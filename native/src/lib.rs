@@ -5,14 +5,33 @@
 //!
 //! The program itself is `main.rs`, a few lines: everything else is in this library, where tests and fuzzers reach it.
 
+pub mod bench;
+pub mod caption;
 pub mod cli;
+pub mod demo;
+pub mod devices;
 pub mod dump;
 pub mod failure;
 pub mod files;
+pub mod generate;
+pub mod hash;
+pub mod info;
 pub mod infotext;
 pub mod interrupt;
+pub mod library;
+pub mod machine;
+pub mod mapped;
 pub mod memory;
 pub mod png;
 pub mod png_info;
 pub mod png_text;
+pub mod progress;
+pub mod report;
 pub mod run;
+pub mod samplers;
+pub mod seed;
+pub mod settings;
+pub mod stats;
+pub mod terminal;
+mod watch;
+pub mod work;

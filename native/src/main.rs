@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use encaustic_launcher::cli::Cli;
-use encaustic_launcher::run;
+use encaustic_launcher::{run, terminal};
 use serde_json::json;
 
 fn main() -> ExitCode {
@@ -17,9 +17,10 @@ fn main() -> ExitCode {
     match run::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            terminal::say(format_args!("error: {}", terminal::harmless(&failure.to_string())));
             if json {
-                println!("{}", failure.to_json());
+                // If this fails as well, the status still tells.
+                let _ = terminal::tell(failure.to_json());
             }
             ExitCode::from(failure.status())
         }
@@ -36,7 +37,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|arg| arg == "--json");
     if wants_json && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let message = error.render().to_string();
-        println!("{}", json!({"error": {"kind": "usage", "message": message.trim()}}));
+        let _ = terminal::tell(json!({"error": {"kind": "usage", "message": message.trim()}}));
     }
     ExitCode::from(2)
 }

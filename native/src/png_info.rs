@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::failure::{Failure, Refusal};
 use crate::infotext::{Infotext, KEYWORD};
 use crate::png_text::{self, PngText};
+use crate::terminal;
 
 /// Keywords under which other programs keep their settings, and whose they are.
 const FOREIGN: &[(&str, &str)] = &[
@@ -76,7 +77,7 @@ pub fn run(file: &Path, json: bool) -> Result<(), Failure> {
     let parsed = parameters.map(Infotext::parse);
     let path = file.to_owned();
     if !json {
-        print(&png, parameters);
+        print(&png, parameters)?;
         return damage.map_or(Ok(()), |source| Err(Failure::Picture { path, source, report: None }));
     }
     let report = Report {
@@ -89,25 +90,25 @@ pub fn run(file: &Path, json: bool) -> Result<(), Failure> {
         texts: png.entries.iter().map(|(keyword, text)| Text { keyword, bytes: text.len() }).collect(),
     };
     match damage {
-        None => println!("{}", serde_json::to_string(&report).map_err(Failure::report)?),
+        None => terminal::tell(serde_json::to_string(&report).map_err(Failure::report)?),
         Some(source) => {
             let report = Some(serde_json::to_value(&report).map_err(Failure::report)?);
-            return Err(Failure::Picture { path, source, report });
+            Err(Failure::Picture { path, source, report })
         }
     }
-    Ok(())
 }
 
-fn print(png: &PngText, parameters: Option<&str>) {
+fn print(png: &PngText, parameters: Option<&str>) -> Result<(), Failure> {
     match parameters {
-        Some(text) => println!("{text}"),
-        None => eprintln!("no `{KEYWORD}` text in this picture ({} x {})", png.width, png.height),
+        Some(text) => terminal::tell(terminal::for_stdout(text))?,
+        None => terminal::say(format_args!("no `{KEYWORD}` text in this picture ({} x {})", png.width, png.height)),
     }
     for (keyword, whose) in FOREIGN {
         if let Some(text) = png.get(keyword) {
-            eprintln!("also holds `{keyword}`: {whose} ({} bytes)", text.len());
+            terminal::say(format_args!("also holds `{keyword}`: {whose} ({} bytes)", text.len()));
         }
     }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<PngText, Failure> {

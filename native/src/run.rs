@@ -1,13 +1,13 @@
 //! From the parsed command line to the command's own file.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::png_info;
+use crate::{bench, devices, generate, info, png_info, samplers, terminal};
 
 /// Runs a command.
 ///
@@ -16,10 +16,16 @@ use crate::png_info;
 pub fn run(cli: Cli) -> Result<(), Failure> {
     trace(cli.verbose);
     match cli.command {
+        Command::Generate(args) => generate::run(&args, cli.json),
+        Command::Bench(args) => bench::run(&args, cli.json),
+        Command::Devices => devices::run(cli.json),
+        Command::Samplers => samplers::run(cli.json),
+        Command::Info(args) => info::run(&args.model, cli.json),
         Command::PngInfo(args) => png_info::run(&args.file, cli.json),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "encaustic", &mut io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "encaustic", &mut script);
+            terminal::tell(String::from_utf8_lossy(&script).trim_end())
         }
     }
 }
@@ -27,11 +33,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 /// Sends what the code tells about its work to the standard error; `RUST_LOG` asks for it in detail.
 fn trace(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
+        0 => "warn,burn=error,cubecl=error,wgpu=error,naga=error",
         1 => "info,burn=warn,cubecl=warn,wgpu=warn,naga=warn",
         2 => "debug,wgpu=info,naga=info",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
 }

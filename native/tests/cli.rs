@@ -111,3 +111,24 @@ fn damage_is_told_after_what_could_be_read() {
     assert_eq!(run.json()["parameters"], "a cat");
     assert!(run.json()["error"]["message"].as_str().unwrap().contains("cut off"));
 }
+
+#[test]
+fn nobody_reading_on_is_no_failure() {
+    for args in [&["samplers"][..], &["samplers", "--json"], &["completions", "bash"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = common::command().args(args).stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+        let run = common::Run::new(args, output);
+        run.status(0);
+        assert_eq!(run.stderr, "", "{args:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = common::Run::new(&["samplers"], common::command().arg("samplers").stdout(full).output().unwrap());
+    run.status(1);
+    assert!(run.stderr.contains("the output cannot be written"), "{}", run.stderr);
+}

@@ -1,8 +1,12 @@
 //! Running the binary, and a place for its files.
 
-use std::path::PathBuf;
+#![allow(dead_code)] // no test uses all of it
+
+pub(crate) mod tensors;
+
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::{env, fs};
 
 /// What a finished run left.
 #[derive(Debug)]
@@ -42,9 +46,13 @@ impl Run {
     }
 }
 
-/// The binary under test.
+/// The binary under test, with a home of its own: nothing of the user's is read or written.
 pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_encaustic"))
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("home");
+    fs::create_dir_all(&home).expect("the target folder can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_encaustic"));
+    command.env("HOME", &home).env_remove("XDG_DATA_HOME").env_remove("XDG_CACHE_HOME").env_remove("RUST_LOG");
+    command
 }
 
 /// Runs it to its end.
@@ -58,4 +66,23 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("the target folder can be written");
     folder
+}
+
+/// A model of the reference data.
+pub(crate) fn golden_model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens/models").join(name)
+}
+
+/// Copies a folder with all below it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the target folder can be written");
+    for entry in fs::read_dir(from).expect("the folder is there") {
+        let entry = entry.expect("the folder can be read");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("the file can be copied");
+        }
+    }
 }

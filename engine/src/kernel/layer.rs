@@ -1,50 +1,123 @@
-//! Layers with parameters: convolution, linear map, norms.
+//! Layers with parameters: linear map, convolution, norms; with what precedes or follows them in a network.
 
-use burn::nn::{GroupNorm, LayerNorm, Linear, conv::Conv2d};
-use burn::tensor::Tensor;
+use burn::tensor::module::conv2d as burn_conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, FloatDType, Tensor};
 
-use super::activation::{add, silu};
+use super::pointwise::{add, gelu, silu};
 
-/// What is applied to a norm's output.
+/// `x W^T + b + addend`: `x` is `[rows, in]`, `weight` `[out, in]`, `addend` (a residual) `[rows, out]`.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, addend: Option<Tensor<2>>) -> Tensor<2> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::linear(&x, &weight, bias.as_ref(), addend.as_ref()) {
+        return out;
+    }
+    let mut y = x.matmul(weight.transpose());
+    if let Some(bias) = bias {
+        y = y + bias.unsqueeze();
+    }
+    match addend {
+        Some(addend) => y + addend,
+        None => y,
+    }
+}
+
+/// The gated linear unit of diffusion transformers (Shazeer, "GLU Variants Improve Transformer"): the outputs of
+/// `x W^T + b` are cut into values and gates, and the result is `value * gelu(gate)`.
+///
+/// `x` is `[rows, in]`, `weight` `[2 n, in]`, the result `[rows, n]`.
+pub fn linear_geglu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::linear_geglu(&x, &weight, bias.as_ref()) {
+        return out;
+    }
+    // two products instead of one, whose result would have to be cut and copied
+    let half = weight.dims()[0] / 2;
+    let [value, gate] = [0, half].map(|start| {
+        let bias = bias.clone().map(|bias| bias.narrow(0, start, half));
+        linear(x.clone(), weight.clone().narrow(0, start, half), bias, None)
+    });
+    value * gelu(gate)
+}
+
+/// A convolution of `[batch, in, height, width]` with `weight` `[out, in, kernel, kernel]`, the same stride and padding
+/// (zeros on all sides) along both axes, plus `bias`, plus `addend`.
+///
+/// The addend has the result's shape (a residual), or is `[batch or 1, out, 1, 1]` (a time embedding).
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+    addend: Option<Tensor<4>>,
+) -> Tensor<4> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::conv2d(&x, &weight, bias.as_ref(), stride, padding, addend.as_ref()) {
+        return out;
+    }
+    let [outs, channels, kernel, _] = weight.dims();
+    let y = if kernel == 1 && stride == 1 && padding == 0 {
+        let [batch, _, height, width] = x.dims();
+        let y = weight.reshape([1, outs, channels]).matmul(x.reshape([batch, channels, height * width]));
+        let y = match bias {
+            Some(bias) => y + bias.reshape([1, outs, 1]),
+            None => y,
+        };
+        y.reshape([batch, outs, height, width])
+    } else {
+        burn_conv2d(x, weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1))
+    };
+    match addend {
+        Some(addend) => add(y, addend),
+        None => y,
+    }
+}
+
+/// What follows a norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
+pub enum Then {
     /// Nothing.
-    Identity,
+    Nothing,
     /// `x * sigmoid(x)`.
     Silu,
 }
 
-/// A convolution: `[batch, in, height, width]` to `[batch, out, height', width']`.
-pub fn conv2d(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    conv.forward(x)
-}
-
-/// A convolution and a sum: `conv(x) + addend`, with an addend of the output's shape (a residual) or of
-/// `[batch, out, 1, 1]` (a time embedding).
-pub fn conv2d_add(conv: &Conv2d, x: Tensor<4>, addend: Tensor<4>) -> Tensor<4> {
-    add(conv.forward(x), addend)
-}
-
-/// A linear map of the last axis.
-pub fn linear(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
-    linear.forward(x)
-}
-
-/// A linear map of the last axis and a sum: `linear(x) + addend`, with an addend of the output's shape (a residual).
-pub fn linear_add(linear: &Linear, x: Tensor<3>, addend: Tensor<3>) -> Tensor<3> {
-    linear.forward(x) + addend
-}
-
-/// Group normalisation of `[batch, channels, height, width]`, followed by `then`.
-pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, then: Activation) -> Tensor<4> {
-    let x = norm.forward(x);
+/// Group normalisation (Wu and He 2018) of `[batch, channels, height, width]`, statistics in f32, then `then`.
+/// `groups` divides the channels.
+pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usize, epsilon: f64, then: Then) -> Tensor<4> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::group_norm(&x, &weight, &bias, groups, epsilon, then) {
+        return out;
+    }
+    let [batch, channels, height, width] = x.dims();
+    let dtype = x.dtype();
+    let x = widen(x.reshape([batch, groups, channels / groups * height * width]));
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = centred.clone().square().mean_dim(2);
+    let normal = centred / (variance + epsilon).sqrt();
+    let normal = normal.cast(FloatDType::from(dtype)).reshape([batch, channels, height, width]);
+    let y = normal * weight.reshape([1, channels, 1, 1]) + bias.reshape([1, channels, 1, 1]);
     match then {
-        Activation::Identity => x,
-        Activation::Silu => silu(x),
+        Then::Nothing => y,
+        Then::Silu => silu(y),
     }
 }
 
-/// Layer normalisation of the last axis.
-pub fn layer_norm(norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
-    norm.forward(x)
+/// Layer normalisation over the last axis, statistics in f32.
+pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::layer_norm(&x, &weight, &bias, epsilon) {
+        return out;
+    }
+    let dtype = FloatDType::from(x.dtype());
+    burn::tensor::module::layer_norm(widen(x), widen(weight), Some(widen(bias)), epsilon).cast(dtype)
+}
+
+/// f16 cannot hold the sums of squares that a norm takes: it is widened to f32, everything else is left as it is.
+fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    match x.dtype() {
+        DType::F16 => x.cast(FloatDType::F32),
+        _ => x,
+    }
 }

@@ -1,19 +1,22 @@
 //! The operations that a diffusion network spends its time in.
 //!
-//! Model code calls these instead of Burn's own layers' `forward`. Each takes the same parameters (Burn's `Conv2d`,
-//! `Linear`, `GroupNorm`, ...) and gives the same result as Burn's operations; on other backends it *is* Burn's
-//! operations. What it adds is that sums which follow a layer are given along (`conv2d_add`, `linear_add`) and that an
-//! activation which follows a norm is named (`group_norm`), so that a backend may do both in one pass over memory, and
-//! that attention never holds a whole score matrix.
+//! Model code calls these instead of Burn's own. Each gives the same result as Burn's operations; on a GPU it *is*
+//! Burn's operations. What they add is that a sum which follows a layer is given along (`addend`), and an activation
+//! which follows a norm is named (`then`), so that one pass over memory does for both; that attention never holds a
+//! whole score matrix; and that the CPU has kernels of its own, in `cpu`.
+//!
+//! On the CPU, pictures lie channels-last in memory whatever their shape says: what these operations return has the
+//! usual `[batch, channels, height, width]`, with strides to match, and `permute([0, 2, 3, 1])` and a reshape to tokens
+//! cost nothing. Burn's own operations take such tensors too, but may copy them.
 
-mod activation;
 mod attention;
 #[cfg(all(feature = "flex", not(target_family = "wasm")))]
 mod cpu;
 mod layer;
+mod pointwise;
 mod spatial;
 
-pub use activation::{add, geglu, gelu, quick_gelu, silu};
 pub use attention::{Mask, attention, attention_heads};
-pub use layer::{Activation, conv2d, conv2d_add, group_norm, layer_norm, linear, linear_add};
-pub use spatial::{concat_channels, upsample_nearest};
+pub use layer::{Then, conv2d, group_norm, layer_norm, linear, linear_geglu};
+pub use pointwise::{add, gelu, quick_gelu, silu};
+pub use spatial::{concat_channels, nearest};

@@ -6,14 +6,20 @@ use burn::tensor::{
     ops::{InterpolateMode, InterpolateOptions},
 };
 
-/// Twice the height and width, each pixel repeated: `[batch, channels, h, w]` to `[batch, channels, 2 h, 2 w]`.
-pub fn upsample_nearest(x: Tensor<4>) -> Tensor<4> {
-    let [_, _, height, width] = x.dims();
-    let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]);
-    interpolate(x, options)
+/// Repeats (or leaves out) pixels until the picture has `size` (height, width), as PyTorch's `nearest`.
+pub fn nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::nearest(&x, size) {
+        return out;
+    }
+    interpolate(x, InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size).with_align_corners(false))
 }
 
-/// The channels of `a` followed by those of `b`.
+/// The channels of `a` followed by those of `b`, pictures `[batch, channels, height, width]` of one size.
 pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::concat_channels(&a, &b) {
+        return out;
+    }
     Tensor::cat(vec![a, b], 1)
 }

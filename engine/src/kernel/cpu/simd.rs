@@ -51,42 +51,95 @@ pub(crate) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), exponent))
 }
 
-/// Adds a matrix product to 8 rows of `sums`: row i gains the sum over k of `left[i * stride + k] * right[k]`.
+/// e^x.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // beyond 2^127 the exponent's bits would run over
+    let x = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E));
+    exp2(simd, simd.min_f32s(simd.splat_f32s(127.0), x))
+}
+
+/// `x / (1 + e^(-factor x))`: SiLU with factor 1, CLIP's quick GELU with 1.702.
+#[inline(always)]
+pub(crate) fn swish<S: Simd>(simd: S, x: S::f32s, factor: f32) -> S::f32s {
+    let e = exp(simd, simd.mul_f32s(x, simd.splat_f32s(-factor)));
+    simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), e))
+}
+
+/// The Gaussian error linear unit, `x Phi(x) = max(x, 0) - |x| erfc(|x| / sqrt(2)) / 2`.
+///
+/// erfc by formula 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions": off by 1.5e-7 at most.
+#[inline(always)]
+pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let abs = simd.abs_f32s(x);
+    let z = simd.mul_f32s(abs, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
+    let one = simd.splat_f32s(1.0);
+    let t = simd.div_f32s(one, simd.mul_add_e_f32s(z, simd.splat_f32s(0.327_591_1), one));
+    let mut p = simd.splat_f32s(1.061_405_4);
+    for c in [-1.453_152_1, 1.421_413_8, -0.284_496_73, 0.254_829_6] {
+        p = simd.mul_add_e_f32s(p, t, simd.splat_f32s(c));
+    }
+    let e = exp2(simd, simd.mul_f32s(simd.mul_f32s(z, z), simd.splat_f32s(-std::f32::consts::LOG2_E)));
+    let erfc = simd.mul_f32s(simd.mul_f32s(p, t), e);
+    let half = simd.mul_f32s(simd.splat_f32s(0.5), abs);
+    simd.sub_f32s(simd.max_f32s(simd.splat_f32s(0.0), x), simd.mul_f32s(half, erfc))
+}
+
+/// A vector from the beginning of `from`; lanes beyond its end are zero.
+#[inline(always)]
+pub(crate) fn load<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(from).0.first() {
+        Some(&v) => v,
+        None => simd.partial_load_f32s(from),
+    }
+}
+
+/// A vector to the beginning of `to`; lanes beyond its end are lost.
+#[inline(always)]
+pub(crate) fn store<S: Simd>(simd: S, to: &mut [f32], v: S::f32s) {
+    match S::as_mut_simd_f32s(to).0.first_mut() {
+        Some(slot) => *slot = v,
+        None => simd.partial_store_f32s(to, v),
+    }
+}
+
+/// Rows that [`multiply`] works on.
+pub(crate) const ROWS: usize = 8;
+
+/// Adds a matrix product to 8 rows of sums: row i gains the sum over k of `left[i][k] * right[k]`. All of `left` are at
+/// least as long as `right`.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd, const N: usize>(
     simd: S,
-    left: &[f32],
-    stride: usize,
+    left: &[&[f32]; ROWS],
     right: &[[S::f32s; N]],
     sums: &mut [[S::f32s; N]],
 ) {
-    if 8 * N + N < S::REGISTER_COUNT {
-        multiply_rows::<S, N, 8>(simd, left, stride, right, sums);
+    if ROWS * N + N < S::REGISTER_COUNT {
+        multiply_some::<S, N, 0, ROWS>(simd, left, right, sums);
     } else {
         // 16 registers: half of the rows at a time
-        let (upper, lower) = sums.split_at_mut(4);
-        multiply_rows::<S, N, 4>(simd, left, stride, right, upper);
-        multiply_rows::<S, N, 4>(simd, &left[4 * stride..], stride, right, lower);
+        multiply_some::<S, N, 0, 4>(simd, left, right, sums);
+        multiply_some::<S, N, 4, 4>(simd, left, right, sums);
     }
 }
 
 #[inline(always)]
-fn multiply_rows<S: Simd, const N: usize, const R: usize>(
+fn multiply_some<S: Simd, const N: usize, const FIRST: usize, const COUNT: usize>(
     simd: S,
-    left: &[f32],
-    stride: usize,
+    left: &[&[f32]; ROWS],
     right: &[[S::f32s; N]],
     sums: &mut [[S::f32s; N]],
 ) {
-    let depth = right.len();
-    let mut rows = [&[][..]; R];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = &left[i * stride..][..depth];
+    let sums = &mut sums[FIRST..FIRST + COUNT];
+    let mut rows = [&[][..]; COUNT];
+    for (row, left) in rows.iter_mut().zip(&left[FIRST..]) {
+        *row = &left[..right.len()];
     }
-    let mut acc = [[simd.splat_f32s(0.0); N]; R];
+    let mut acc = [[simd.splat_f32s(0.0); N]; COUNT];
     acc.copy_from_slice(sums);
     for (k, right) in right.iter().enumerate() {
-        for i in 0..R {
+        for i in 0..COUNT {
             let factor = simd.splat_f32s(rows[i][k]);
             for n in 0..N {
                 acc[i][n] = simd.mul_add_e_f32s(factor, right[n], acc[i][n]);

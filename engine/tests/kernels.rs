@@ -142,7 +142,15 @@ fn convolution() {
         let out = [batch, outs, case.out()[0], case.out()[1]];
         let label = format!("{batch} x {channels} -> {outs}, {size:?}, kernel {kernel}, stride {stride}, padding {padding}");
         let plain = case.expected(&x, &weight, Some(&bias));
-        let weights = orders(&weight.tensor(&device));
+        let stored = kernel::stored_weight(weight.tensor(&device));
+        assert_near(
+            "stored",
+            stored.clone(),
+            weight.shape,
+            &weight.values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(),
+            1e-9,
+        );
+        let weights = [orders(&weight.tensor(&device)).to_vec(), vec![("stored", stored)]].concat();
         for (order, x) in orders(&x.tensor(&device)) {
             for (weight_order, weight) in &weights {
                 let y = kernel::conv2d(x.clone(), weight.clone(), Some(bias.tensor(&device)), stride, padding, None);
@@ -228,6 +236,7 @@ fn linear_map() {
         for (order, x, weight) in [
             ("as is", x.clone(), weight.clone()),
             ("weight transposed", x.clone(), transposed(weight.clone())),
+            ("weight stored", x.clone(), kernel::stored_weight(weight.clone())),
             ("x transposed", transposed(x.clone()), weight.clone()),
         ] {
             let label = format!("{rows} x {inputs} -> {outs}, {order}");
@@ -239,6 +248,43 @@ fn linear_map() {
             assert_near(&format!("{label}, addend"), y, [rows, outs], &added, 1e-5);
             let y = kernel::linear_geglu(x, weight, Some(bias.clone()));
             assert_near(&format!("{label}, gated"), y, [rows, half], &gated, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn pixels_and_tokens() {
+    let device = device();
+    let mut numbers = Numbers(6);
+    let [batch, height, width, inputs, outs] = [2, 3, 5, 20, 36];
+    let x = Array::random([batch, inputs, height, width], &mut numbers);
+    let weight = Array::random([outs, inputs], &mut numbers);
+    let bias = Array::random([outs], &mut numbers);
+    let pixels = height * width;
+    let tokens: Vec<f64> = (0..batch * pixels * outs)
+        .map(|i| {
+            let (b, pixel, o) = (i / (pixels * outs), i / outs % pixels, i % outs);
+            (0..inputs).map(|c| x.at([b, c, pixel / width, pixel % width]) * weight.at([o, c])).sum::<f64>() + bias.at([o])
+        })
+        .collect();
+    let residual = Array::random([batch, outs, height, width], &mut numbers);
+    let picture: Vec<f64> = (0..batch * outs * pixels)
+        .map(|i| {
+            let (b, o, pixel) = (i / (pixels * outs), i / pixels % outs, i % pixels);
+            tokens[(b * pixels + pixel) * outs + o] + f64::from(residual.values[i])
+        })
+        .collect();
+    let (weight, bias) = (weight.tensor(&device), bias.tensor(&device));
+    for (order, x) in orders(&x.tensor(&device)) {
+        for weight in [weight.clone(), kernel::stored_weight(weight.clone())] {
+            let y = kernel::pixels_to_tokens(x.clone(), weight.clone(), Some(bias.clone()));
+            assert_near(&format!("to tokens, {order}"), y, [batch, pixels, outs], &tokens, 1e-5);
+            let t = x.clone().reshape([batch, inputs, pixels]).swap_dims(1, 2);
+            for (other, residual) in orders(&residual.tensor(&device)) {
+                let size = [height, width];
+                let y = kernel::tokens_to_pixels(t.clone(), weight.clone(), Some(bias.clone()), size, Some(residual));
+                assert_near(&format!("to pixels, {order}, {other}"), y, [batch, outs, height, width], &picture, 1e-5);
+            }
         }
     }
 }

@@ -6,6 +6,17 @@ use burn::tensor::{DType, FloatDType, Tensor};
 
 use super::pointwise::{add, gelu, silu};
 
+/// The same weight of a linear map `[out, in]` or a convolution `[out, in, height, width]`, in the order in memory in
+/// which [`linear`] or [`conv2d`] read it fastest. Any order gives the same results; this one spares them a
+/// transposition at every call.
+pub fn stored_weight<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(stored) = super::cpu::stored_weight(&weight) {
+        return stored;
+    }
+    weight
+}
+
 /// `x W^T + b + addend`: `x` is `[rows, in]`, `weight` `[out, in]`, `addend` (a residual) `[rows, out]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, addend: Option<Tensor<2>>) -> Tensor<2> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
@@ -38,6 +49,49 @@ pub fn linear_geglu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) ->
         linear(x.clone(), weight.clone().narrow(0, start, half), bias, None)
     });
     value * gelu(gate)
+}
+
+/// A linear map of a picture's pixels, which become tokens: `[batch, in, height, width]` to
+/// `[batch, height * width, out]`, row by row. `weight` is `[out, in]`.
+pub fn pixels_to_tokens(x: Tensor<4>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::pixels_to_tokens(&x, &weight, bias.as_ref()) {
+        return out;
+    }
+    let [batch, channels, height, width] = x.dims();
+    let tokens = x.reshape([batch, channels, height * width]).swap_dims(1, 2);
+    let y = tokens.matmul(weight.transpose().unsqueeze());
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+}
+
+/// A linear map of tokens, which become a picture's pixels, plus a picture: `[batch, height * width, in]` to
+/// `[batch, out, height, width]`. `weight` is `[out, in]`, `addend` (a residual) has the result's shape.
+pub fn tokens_to_pixels(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    [height, width]: [usize; 2],
+    addend: Option<Tensor<4>>,
+) -> Tensor<4> {
+    #[cfg(all(feature = "flex", not(target_family = "wasm")))]
+    if let Some(out) = super::cpu::tokens_to_pixels(&x, &weight, bias.as_ref(), [height, width], addend.as_ref()) {
+        return out;
+    }
+    let batch = x.dims()[0];
+    let outs = weight.dims()[0];
+    let y = weight.unsqueeze::<3>().matmul(x.swap_dims(1, 2));
+    let y = match bias {
+        Some(bias) => y + bias.reshape([1, outs, 1]),
+        None => y,
+    };
+    let y = y.reshape([batch, outs, height, width]);
+    match addend {
+        Some(addend) => y + addend,
+        None => y,
+    }
 }
 
 /// A convolution of `[batch, in, height, width]` with `weight` `[out, in, kernel, kernel]`, the same stride and padding

@@ -17,6 +17,6 @@ mod pointwise;
 mod spatial;
 
 pub use attention::{Mask, attention, attention_heads};
-pub use layer::{Then, conv2d, group_norm, layer_norm, linear, linear_geglu};
+pub use layer::{Then, conv2d, group_norm, layer_norm, linear, linear_geglu, pixels_to_tokens, stored_weight, tokens_to_pixels};
 pub use pointwise::{add, gelu, quick_gelu, silu};
 pub use spatial::{concat_channels, nearest};

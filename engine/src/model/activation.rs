@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, activation};
 
+use crate::kernel;
+
 /// A pointwise non-linearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -47,10 +49,10 @@ impl Activation {
     /// Applies it to every element.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Silu => activation::silu(x),
-            Self::Gelu => activation::gelu(x),
+            Self::Silu => kernel::silu(x),
+            Self::Gelu => kernel::gelu(x),
             Self::GeluTanh => activation::gelu_approximate(x),
-            Self::QuickGelu => activation::sigmoid(x.clone() * 1.702) * x,
+            Self::QuickGelu => kernel::quick_gelu(x),
             Self::Relu => activation::relu(x),
             Self::Mish => activation::mish(x),
         }

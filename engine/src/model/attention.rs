@@ -71,12 +71,12 @@ impl Attention {
     }
 
     /// Each of `x`'s tokens looks at each of `context`'s: `[batch, n, queries]` and `[batch, m, context]` to
-    /// `[batch, n, queries]`.
-    pub fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+    /// `[batch, n, queries]`, plus a residual of that shape.
+    pub fn forward_plus(&self, x: Tensor<3>, context: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
         let q = self.to_q.tokens(x);
         let k = self.to_k.tokens(context.clone());
         let v = self.to_v.tokens(context);
-        self.to_out._0.tokens(self.attend(q, k, v))
+        self.to_out._0.tokens_plus(self.attend(q, k, v), Some(residual))
     }
 
     fn attend(&self, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
@@ -87,7 +87,6 @@ impl Attention {
 
     /// A picture's points look at each other, around a shortcut: `[batch, channels, height, width]` in and out.
     pub fn picture(&self, x: Tensor<4>) -> Tensor<4> {
-        let [_, _, height, width] = x.dims();
         let normal = match &self.group_norm {
             Some(norm) => norm.forward(x.clone()),
             None => x.clone(),
@@ -95,6 +94,6 @@ impl Attention {
         let q = self.to_q.picture_to_tokens(normal.clone());
         let k = self.to_k.picture_to_tokens(normal.clone());
         let v = self.to_v.picture_to_tokens(normal);
-        self.to_out._0.tokens_to_picture(self.attend(q, k, v), [height, width]) + x
+        self.to_out._0.tokens_to_picture_plus(self.attend(q, k, v), x)
     }
 }

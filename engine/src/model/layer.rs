@@ -1,22 +1,24 @@
 //! The layers that every network here is made of.
 //!
 //! They differ from Burn's own in three ways. Parameters carry PyTorch's names and layout (`weight`, `bias`; a linear
-//! weight is `[out, in]`), so that a module's parameter list is the checkpoint's and a LoRA merges as it stands;
-//! matrix products read the transposed view, which costs nothing. Parameters are born empty: no random numbers are
-//! drawn for weights that a file will bring, and a network is described before it is loaded. And the shapes that the
-//! networks use are taken the short way: a 1 x 1 convolution is a matrix product, in either direction between
-//! pictures and tokens.
+//! weight is `[out, in]`), so that a module's parameter list is the checkpoint's and a LoRA merges as it stands. Parameters are born empty: no random numbers are
+//! drawn for weights that a file will bring, and a network is described before it is loaded. And the work is done by
+//! [`kernel`], which takes along what follows a layer in these networks: a residual, an activation, a gate.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::module::{conv2d, interpolate, layer_norm};
-use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
-use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
+use burn::tensor::{Device, FloatDType, Int, Tensor};
 
 use super::activation::Activation;
+use crate::kernel::{self, Then};
 
 /// A parameter of the given shape that has no value yet. Used before it is loaded it is zero.
 pub(crate) fn empty<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     Param::uninitialized(ParamId::new(), move |device, _| Tensor::zeros(shape, device), device.clone(), false, shape.into())
+}
+
+/// A weight that, once loaded, lies in memory as the kernels like it best.
+fn weight<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    empty(shape, device).load_mapper(kernel::stored_weight)
 }
 
 /// Whether a layer adds a bias.
@@ -44,63 +46,49 @@ pub struct Linear {
 impl Linear {
     /// A layer from `inputs` to `outputs` features.
     pub fn new(inputs: usize, outputs: usize, bias: Bias, device: &Device) -> Self {
-        Self { weight: empty([outputs, inputs], device), bias: bias.of(outputs, device) }
+        Self { weight: weight([outputs, inputs], device), bias: bias.of(outputs, device) }
+    }
+
+    fn bias(&self) -> Option<Tensor<1>> {
+        self.bias.as_ref().map(|bias| bias.val())
     }
 
     /// `[rows, in]` to `[rows, out]`.
     pub fn rows(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.val().transpose());
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        kernel::linear(x, self.weight.val(), self.bias(), None)
     }
 
-    /// The two halves of the outputs apart, each `[rows, out / 2]`: two products instead of one whose result would
-    /// have to be cut and copied.
-    pub fn halves(&self, x: Tensor<2>) -> [Tensor<2>; 2] {
-        let weight = self.weight.val();
-        let half = weight.dims()[0] / 2;
-        [0, half].map(|start| {
-            let y = x.clone().matmul(weight.clone().narrow(0, start, half).transpose());
-            match &self.bias {
-                Some(bias) => y + bias.val().narrow(0, start, half).unsqueeze(),
-                None => y,
-            }
-        })
+    /// A gated linear unit, `[rows, in]` to `[rows, out / 2]`: the outputs' second half, through a GELU, gates the
+    /// first.
+    pub fn gated(&self, x: Tensor<2>) -> Tensor<2> {
+        kernel::linear_geglu(x, self.weight.val(), self.bias())
     }
 
     /// `[batch, tokens, in]` to `[batch, tokens, out]`.
     pub fn tokens(&self, x: Tensor<3>) -> Tensor<3> {
+        self.tokens_plus(x, None)
+    }
+
+    /// `[batch, tokens, in]` to `[batch, tokens, out]`, plus a residual of the result's shape.
+    pub fn tokens_plus(&self, x: Tensor<3>, residual: Option<Tensor<3>>) -> Tensor<3> {
         let [batch, tokens, inputs] = x.dims();
+        let weight = self.weight.val();
+        let outputs = weight.dims()[0];
         // One product with all rows: the weight is read once, not once per picture.
-        let y = self.rows(x.reshape([batch * tokens, inputs]));
-        let outputs = y.dims()[1];
+        let residual = residual.map(|residual| residual.reshape([batch * tokens, outputs]));
+        let y = kernel::linear(x.reshape([batch * tokens, inputs]), weight, self.bias(), residual);
         y.reshape([batch, tokens, outputs])
     }
 
     /// A picture `[batch, in, height, width]` to tokens `[batch, height * width, out]`, row by row.
     pub fn picture_to_tokens(&self, x: Tensor<4>) -> Tensor<3> {
-        let [batch, channels, height, width] = x.dims();
-        let tokens = x.reshape([batch, channels, height * width]).swap_dims(1, 2);
-        let y = tokens.matmul(self.weight.val().transpose().unsqueeze());
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        kernel::pixels_to_tokens(x, self.weight.val(), self.bias())
     }
 
-    /// Tokens `[batch, height * width, in]` to a picture `[batch, out, height, width]`.
-    pub fn tokens_to_picture(&self, x: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<4> {
-        let [batch, _, _] = x.dims();
-        let weight = self.weight.val();
-        let [outputs, _] = weight.dims();
-        let y = weight.unsqueeze::<3>().matmul(x.swap_dims(1, 2));
-        let y = match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, outputs, 1]),
-            None => y,
-        };
-        y.reshape([batch, outputs, height, width])
+    /// Tokens `[batch, height * width, in]` to a picture `[batch, out, height, width]`, plus a residual of that shape.
+    pub fn tokens_to_picture_plus(&self, x: Tensor<3>, residual: Tensor<4>) -> Tensor<4> {
+        let [_, _, height, width] = residual.dims();
+        kernel::tokens_to_pixels(x, self.weight.val(), self.bias(), [height, width], Some(residual))
     }
 
     /// The type that the layer computes in.
@@ -134,30 +122,20 @@ impl Conv2d {
         bias: Bias,
         device: &Device,
     ) -> Self {
-        let weight = empty([outputs, inputs, kernel, kernel], device);
+        let weight = weight([outputs, inputs, kernel, kernel], device);
         Self { weight, bias: bias.of(outputs, device), stride, padding }
     }
 
     /// Applies the convolution.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
-        let [outputs, inputs, kernel, _] = weight.dims();
-        if kernel == 1 && self.stride == 1 && self.padding == 0 {
-            return self.pointwise(x, weight.reshape([1, outputs, inputs]));
-        }
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
-        conv2d(x, weight, self.bias.as_ref().map(|bias| bias.val()), options)
+        self.forward_plus(x, None)
     }
 
-    fn pointwise(&self, x: Tensor<4>, weight: Tensor<3>) -> Tensor<4> {
-        let [batch, inputs, height, width] = x.dims();
-        let outputs = weight.dims()[1];
-        let y = weight.matmul(x.reshape([batch, inputs, height * width]));
-        let y = match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, outputs, 1]),
-            None => y,
-        };
-        y.reshape([batch, outputs, height, width])
+    /// Applies the convolution and adds a residual of the result's shape, or a number per picture and channel,
+    /// `[batch or 1, channels, 1, 1]`.
+    pub fn forward_plus(&self, x: Tensor<4>, addend: Option<Tensor<4>>) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        kernel::conv2d(x, self.weight.val(), bias, self.stride, self.padding, addend)
     }
 
     /// The type that the layer computes in.
@@ -183,19 +161,19 @@ impl GroupNorm {
 
     /// Normalises `[batch, channels, height, width]` and applies `activation`.
     pub fn activated(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
-        activation.apply(self.forward(x))
+        match activation {
+            Activation::Silu => self.normalised(x, Then::Silu),
+            other => other.apply(self.forward(x)),
+        }
     }
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = x.dims();
-        let dtype = x.dtype();
-        let x = widen(x.reshape([batch, self.groups, channels / self.groups * height * width]));
-        let centred = x.clone() - x.mean_dim(2);
-        let variance = centred.clone().square().mean_dim(2);
-        let normal = centred / (variance + self.epsilon).sqrt();
-        let normal = normal.cast(FloatDType::from(dtype)).reshape([batch, channels, height, width]);
-        normal * self.weight.val().reshape([1, channels, 1, 1]) + self.bias.val().reshape([1, channels, 1, 1])
+        self.normalised(x, Then::Nothing)
+    }
+
+    fn normalised(&self, x: Tensor<4>, then: Then) -> Tensor<4> {
+        kernel::group_norm(x, self.weight.val(), self.bias.val(), self.groups, self.epsilon, then)
     }
 }
 
@@ -215,17 +193,7 @@ impl LayerNorm {
 
     /// Normalises the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let dtype = FloatDType::from(x.dtype());
-        let (weight, bias) = (widen(self.weight.val()), widen(self.bias.val()));
-        layer_norm(widen(x), weight, Some(bias), self.epsilon).cast(dtype)
-    }
-}
-
-/// f16 cannot hold the sums of squares that a norm takes: it is widened to f32, everything else is left as it is.
-fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match x.dtype() {
-        DType::F16 => x.cast(FloatDType::F32),
-        _ => x,
+        kernel::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
     }
 }
 
@@ -255,10 +223,4 @@ impl Embedding {
     pub fn dtype(&self) -> FloatDType {
         self.weight.val().dtype().into()
     }
-}
-
-/// Repeats pixels until the picture has `size` (height, width), as PyTorch's `nearest`.
-pub fn nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size).with_align_corners(false);
-    interpolate(x, options)
 }

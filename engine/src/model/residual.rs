@@ -5,7 +5,8 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::activation::Activation;
-use super::layer::{Bias, Conv2d, GroupNorm, Linear, nearest};
+use super::layer::{Bias, Conv2d, GroupNorm, Linear};
+use crate::kernel::nearest;
 
 /// Norm, activation, convolution, twice, around a shortcut: diffusers' `ResnetBlock2D`.
 #[derive(Module, Debug)]
@@ -60,18 +61,20 @@ impl Resnet {
     /// `[batch, in, height, width]` to `[batch, out, height, width]`. `time` is the *activated* time embedding,
     /// `[batch or 1, features]`: every block of a network activates the same one, so that is done once.
     pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>) -> Tensor<4> {
-        let mut h = self.conv1.forward(self.norm1.activated(x.clone(), self.activation));
-        if let (Some(projection), Some(time)) = (&self.time_emb_proj, time) {
-            let shift = projection.rows(time.clone());
-            let [rows, channels] = shift.dims();
-            h = h + shift.reshape([rows, channels, 1, 1]);
-        }
-        let h = self.conv2.forward(self.norm2.activated(h, self.activation));
+        let shift = match (&self.time_emb_proj, time) {
+            (Some(projection), Some(time)) => {
+                let shift = projection.rows(time.clone());
+                let [rows, channels] = shift.dims();
+                Some(shift.reshape([rows, channels, 1, 1]))
+            }
+            _ => None,
+        };
+        let h = self.conv1.forward_plus(self.norm1.activated(x.clone(), self.activation), shift);
         let shortcut = match &self.conv_shortcut {
             Some(conv) => conv.forward(x),
             None => x,
         };
-        let sum = shortcut + h;
+        let sum = self.conv2.forward_plus(self.norm2.activated(h, self.activation), Some(shortcut));
         if self.scale == 1.0 { sum } else { sum / self.scale }
     }
 }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::activation::Activation;
 use super::config::{Check, ConfigError, MAX_LAYERS, parse};
-use super::layer::{Bias, Conv2d, nearest};
+use super::layer::{Bias, Conv2d};
+use crate::kernel::nearest;
 use crate::weights::{Checkpoint, KeyMap};
 
 /// Beyond this the decoder squashes latents.

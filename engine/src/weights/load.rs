@@ -191,7 +191,11 @@ impl ModuleMapper for Fill<'_> {
         }
         let shape = param.lazy_shape().as_slice().to_vec();
         match self.tensor(shape) {
-            Some(tensor) => Param::initialized(param.id, tensor),
+            // not `Param::initialized`: the layer may have a word on how its weight is stored
+            Some(tensor) => {
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
             None => param,
         }
     }

@@ -18,7 +18,7 @@ const PANELS: usize = 4;
 /// Rows of a task: enough that packing the weights costs little.
 const BLOCK: usize = 512;
 /// Input channels that are worked on between two visits of a row's sums.
-const DEPTH: usize = 256;
+const DEPTH: usize = 128;
 
 /// A filter bank in any order in memory: `[outs, channels, kernel height, kernel width]`. A linear map's weight is one
 /// with a 1x1 kernel.
@@ -94,8 +94,6 @@ pub(crate) struct Pixels<'a> {
     pub stride: [usize; 2],
     /// Zeros above and to the left.
     pub padding: [usize; 2],
-    /// Steps between the kernel's taps.
-    pub dilation: [usize; 2],
 }
 
 impl Rows for Pixels<'_> {
@@ -106,8 +104,8 @@ impl Rows for Pixels<'_> {
         let (picture, y) = (line / self.out[0], line % self.out[0]);
         let (ky, kx) = (tap / self.kernel[1], tap % self.kernel[1]);
         // a place before the first wraps round and lies beyond the last
-        let y = (y * self.stride[0] + ky * self.dilation[0]).wrapping_sub(self.padding[0]);
-        let x = (x * self.stride[1] + kx * self.dilation[1]).wrapping_sub(self.padding[1]);
+        let y = (y * self.stride[0] + ky).wrapping_sub(self.padding[0]);
+        let x = (x * self.stride[1] + kx).wrapping_sub(self.padding[1]);
         if y >= height || x >= width {
             return None;
         }
@@ -306,6 +304,26 @@ impl<R: Rows> Task<'_, R> {
 }
 
 impl Filters<'_> {
+    /// The weights in the order that these kernels read them in, `[channel][kernel row][kernel column][output]`.
+    pub(crate) fn arranged(&self) -> Vec<f32> {
+        let [outs, channels, height, width] = self.shape;
+        let [per_out, per_channel, per_row, per_column] = self.strides;
+        let mut all = vec![0.0; outs * channels * height * width];
+        if all.is_empty() {
+            return all;
+        }
+        // an input channel at a time; its neighbours lie in the same cache lines, so a thread takes some of them
+        all.par_chunks_mut(height * width * outs).with_min_len(16).enumerate().for_each(|(channel, to)| {
+            for (tap, to) in to.chunks_exact_mut(outs).enumerate() {
+                let from = &self.data[channel * per_channel + tap / width * per_row + tap % width * per_column..];
+                for (out, to) in to.iter_mut().enumerate() {
+                    *to = from[out * per_out];
+                }
+            }
+        });
+        all
+    }
+
     /// The weights from some channels of a tap, `[channel][output]`, `N` vectors of outputs from `first` on.
     #[inline(always)]
     fn pack<S: Simd, const N: usize>(&self, simd: S, first: usize, [start, y, x]: [usize; 3], to: &mut [[S::f32s; N]]) {

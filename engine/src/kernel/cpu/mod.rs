@@ -17,11 +17,14 @@ mod simd;
 mod tensor;
 mod winograd;
 
+use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::Tensor;
 
 use self::matrix::{Addend, Filters, Finish, Matrix, Pixels};
-use self::pointwise::{Binary, Unary};
-use self::tensor::{Contiguous, channels_last, contiguous, data, float, own, picture, primitive, row_major, strides};
+use self::pointwise::Unary;
+use self::tensor::{
+    Contiguous, Owned, Residual, channels_last, contiguous, data, float, own, picture, primitive, row_major, same_order, strides,
+};
 use super::{Mask, Then};
 
 /// [`super::attention`]
@@ -99,15 +102,38 @@ fn matrix_product(
     if strides::<2>(&x)?[1] != 1 {
         x = x.to_contiguous();
     }
-    let [per_out, per_channel] = strides(&weight)?;
-    let filters = Filters { data: data(&weight), shape: [outs, channels, 1, 1], strides: [per_out, per_channel, 0, 0] };
     let matrix = Matrix { data: data(&x), columns, stride: strides::<2>(&x)?[0] };
-    let out = matrix::product(&matrix, rows, filters, bias.as_ref().map(data), addend, finish);
+    let out = matrix::product(&matrix, rows, linear_filters(&weight)?, bias.as_ref().map(data), addend, finish);
     let width = match finish {
         Finish::Plain => outs,
         Finish::Gated => outs / 2,
     };
     Some(float(row_major(out, [rows, width])))
+}
+
+/// [`super::pixels_to_tokens`]
+pub(super) fn pixels_to_tokens(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Tensor<3>> {
+    let (x, weight) = (primitive(x)?, primitive(weight)?);
+    let out = convolve(&x, linear_filters(&weight)?, bias, [1, 0], None)?;
+    let [batch, outs, height, width] = out.dims();
+    Some(out.permute([0, 2, 3, 1]).reshape([batch, height * width, outs]))
+}
+
+/// [`super::tokens_to_pixels`]
+pub(super) fn tokens_to_pixels(
+    x: &Tensor<3>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+    [height, width]: [usize; 2],
+    addend: Option<&Tensor<4>>,
+) -> Option<Tensor<4>> {
+    let [batch, tokens, channels] = x.dims();
+    if tokens != height * width {
+        return None;
+    }
+    let (x, weight) = (float::<3>(primitive(x)?), primitive(weight)?);
+    let x = x.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]);
+    convolve(&primitive(&x)?, linear_filters(&weight)?, bias, [1, 0], addend)
 }
 
 /// [`super::conv2d`]
@@ -119,56 +145,59 @@ pub(super) fn conv2d(
     padding: usize,
     addend: Option<&Tensor<4>>,
 ) -> Option<Tensor<4>> {
-    let ([batch, channels, height, width], [outs, inputs, down, across]) = (x.dims(), weight.dims());
+    let (x, shape, weight) = (primitive(x)?, weight.dims(), primitive(weight)?);
+    let filters = Filters { data: data(&weight), shape, strides: strides(&weight)? };
+    convolve(&x, filters, bias, [stride, padding], addend)
+}
+
+/// A linear map's weight `[out, in]` as filters of a 1x1 convolution.
+fn linear_filters(weight: &FlexTensor) -> Option<Filters<'_>> {
+    let [outs, channels]: [usize; 2] = weight.layout().shape().to_vec().try_into().ok()?;
+    let [per_out, per_channel] = strides(weight)?;
+    Some(Filters { data: data(weight), shape: [outs, channels, 1, 1], strides: [per_out, per_channel, 0, 0] })
+}
+
+fn convolve(
+    x: &FlexTensor,
+    filters: Filters<'_>,
+    bias: Option<&Tensor<1>>,
+    [stride, padding]: [usize; 2],
+    addend: Option<&Tensor<4>>,
+) -> Option<Tensor<4>> {
+    let x = picture(x)?;
+    let ([batch, channels, height, width], [outs, inputs, down, across]) = (x.shape, filters.shape);
     if channels != inputs || stride == 0 || bias.is_some_and(|bias| bias.dims() != [outs]) {
         return None;
     }
     let size = |size: usize, kernel: usize| Some((size + 2 * padding).checked_sub(kernel)? / stride + 1);
     let out = [size(height, down)?, size(width, across)?];
-    let (x, weight, bias) = (primitive(x)?, primitive(weight)?, contiguous(bias)?);
+    let bias = contiguous(bias)?;
     let bias = bias.as_ref().map(data);
-    let (pixels, shape) = (picture(&x)?, [batch, height, width, channels]);
-    let pixels = pixels.channels_last();
-    let filters = Filters { data: data(&weight), shape: [outs, inputs, down, across], strides: strides(&weight)? };
-
-    let per_row = match addend {
-        Some(addend) if addend.dims() == [batch, outs, out[0], out[1]] => Some(primitive(addend)?),
-        _ => None,
-    };
-    let per_row = per_row.as_ref().map(picture);
-    let per_row = match per_row {
-        Some(picture) => Some(picture?.channels_last()),
-        None => None,
-    };
-    let per_picture = match addend {
-        Some(addend) if per_row.is_none() => {
+    // the addend's storage has to live as long as the slice that is taken from it
+    let (residual, shift);
+    let addend = match addend {
+        None => Addend::None,
+        Some(addend) if addend.dims() == [batch, outs, out[0], out[1]] => {
+            let tensor = primitive(addend)?;
+            residual = Residual::new(tensor)?;
+            Addend::PerRow(residual.pixels())
+        }
+        Some(addend) => {
             let [rows, channels, 1, 1] = addend.dims() else { return None };
             if channels != outs || (rows != batch && rows != 1) {
                 return None;
             }
-            let values = addend.clone().expand([batch, outs, 1, 1]);
-            contiguous(Some(&values))?
+            shift = contiguous(Some(&addend.clone().expand([batch, outs, 1, 1])))??;
+            Addend::PerPicture { values: data(&shift), rows: out[0] * out[1] }
         }
-        _ => None,
     };
-    let addend = match (&per_row, &per_picture) {
-        (Some(values), _) => Addend::PerRow(values),
-        (None, Some(values)) => Addend::PerPicture { values: data(values), rows: out[0] * out[1] },
-        (None, None) => Addend::None,
-    };
-
+    let (pixels, shape) = (x.channels_last(), [batch, height, width, channels]);
+    // transforms pay off where there are channels enough to share them
     let values = if [down, across, stride, padding] == [3, 3, 1, 1] && channels >= 8 && outs >= 8 {
         winograd::conv3x3(&pixels, shape, filters, bias, addend)
     } else {
-        let rows = Pixels {
-            data: &pixels,
-            shape,
-            out,
-            kernel: [down, across],
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1; 2],
-        };
+        let (kernel, stride, padding) = ([down, across], [stride; 2], [padding; 2]);
+        let rows = Pixels { data: &pixels, shape, out, kernel, stride, padding };
         matrix::product(&rows, batch * out[0] * out[1], filters, bias, addend, Finish::Plain)
     };
     Some(channels_last(values, [batch, outs, out[0], out[1]]))
@@ -239,22 +268,38 @@ fn unary<const D: usize>(x: Tensor<D>, f: Unary) -> Result<Tensor<D>, Tensor<D>>
     Ok(x.into())
 }
 
-/// [`super::add`], or the tensors back: same shape and order in memory.
+/// [`super::add`], or the tensors back, unless they have the same shape and order in memory.
 #[allow(clippy::type_complexity, reason = "both operands come back where the kernel does not take them")]
 pub(super) fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Result<Tensor<D>, (Tensor<D>, Tensor<D>)> {
-    if a.dims() != b.dims() {
+    let (Some(mut x), Some(mut y)) = (primitive(&a), primitive(&b)) else { return Err((a, b)) };
+    if a.dims() != b.dims() || !same_order(&x, &y) {
         return Err((a, b));
     }
-    let Some(other) = primitive(&b) else { return Err((a, b)) };
-    let mut sum = match own(a) {
-        Ok(sum) => sum,
-        Err(a) => return Err((a, b)),
-    };
-    match sum.same_order(&other) {
-        Some(other) => pointwise::binary(sum.values(), other, Binary::Add),
-        None => return Err((sum.into(), b)),
+    // the sum goes where nobody else looks
+    drop((a, b));
+    if !x.is_unique() && y.is_unique() {
+        (x, y) = (y, x);
     }
+    let mut sum = Owned::new(x);
+    pointwise::add(sum.values(), data(&y));
     Ok(sum.into())
+}
+
+/// [`super::stored_weight`]
+pub(super) fn stored_weight<const D: usize>(weight: &Tensor<D>) -> Option<Tensor<D>> {
+    let tensor = primitive(weight)?;
+    let filters = match D {
+        2 => linear_filters(&tensor)?,
+        4 => {
+            Filters { data: data(&tensor), shape: tensor.layout().shape().to_vec().try_into().ok()?, strides: strides(&tensor)? }
+        }
+        _ => return None,
+    };
+    let [outs, channels, height, width] = filters.shape;
+    let arranged = row_major(filters.arranged(), [channels, height, width, outs]);
+    let layout = arranged.layout().permute(&[3, 0, 1, 2]);
+    let layout = Layout::new(tensor.layout().shape().clone(), layout.strides()[..D].to_vec(), 0);
+    Some(float(arranged.with_layout(layout)))
 }
 
 /// [`super::nearest`]

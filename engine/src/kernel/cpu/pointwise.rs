@@ -17,23 +17,14 @@ pub(crate) enum Unary {
     Gelu,
 }
 
-/// A function of two numbers.
-#[derive(Clone, Copy)]
-pub(crate) enum Binary {
-    /// `x + y`
-    Add,
-    /// `x * gelu(y)`
-    Gate,
-}
-
 /// `x = f(x)`
 pub(crate) fn unary(x: &mut [f32], f: Unary) {
     x.par_chunks_mut(STRETCH).for_each(|x| dispatch(One { x, f }));
 }
 
-/// `x = f(x, y)`
-pub(crate) fn binary(x: &mut [f32], y: &[f32], f: Binary) {
-    x.par_chunks_mut(STRETCH).zip(y.par_chunks(STRETCH)).for_each(|(x, y)| dispatch(Two { x, y, f }));
+/// `x += y`
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
+    x.par_chunks_mut(STRETCH).zip(y.par_chunks(STRETCH)).for_each(|(x, y)| dispatch(Sum { x, y }));
 }
 
 struct One<'a> {
@@ -57,24 +48,18 @@ impl WithSimd for One<'_> {
     }
 }
 
-struct Two<'a> {
+struct Sum<'a> {
     x: &'a mut [f32],
     y: &'a [f32],
-    f: Binary,
 }
 
-impl WithSimd for Two<'_> {
+impl WithSimd for Sum<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for (x, y) in self.x.chunks_mut(S::F32_LANES).zip(self.y.chunks(S::F32_LANES)) {
-            let (a, b) = (load(simd, x), load(simd, y));
-            let v = match self.f {
-                Binary::Add => simd.add_f32s(a, b),
-                Binary::Gate => simd.mul_f32s(a, gelu(simd, b)),
-            };
-            store(simd, x, v);
+            store(simd, x, simd.add_f32s(load(simd, x), load(simd, y)));
         }
     }
 }

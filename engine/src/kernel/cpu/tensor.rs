@@ -1,5 +1,7 @@
 //! Between Burn's tensors and slices.
 
+use std::borrow::Cow;
+
 use burn::backend::{
     Flex,
     flex::{FlexTensor, Layout},
@@ -73,34 +75,62 @@ pub(super) fn float<const D: usize>(tensor: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(tensor)
 }
 
+/// A residual's pixels, channels-last: the tensor's own, or a copy in that order.
+pub(super) struct Residual {
+    tensor: FlexTensor,
+    copy: Option<Vec<f32>>,
+}
+
+impl Residual {
+    pub(super) fn new(tensor: FlexTensor) -> Option<Self> {
+        let copy = match picture(&tensor)?.channels_last() {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(copy) => Some(copy),
+        };
+        Some(Self { tensor, copy })
+    }
+
+    pub(super) fn pixels(&self) -> &[f32] {
+        self.copy.as_deref().unwrap_or_else(|| data(&self.tensor))
+    }
+}
+
 /// A tensor whose elements fill a stretch of storage that nobody else has, in some order.
 pub(super) struct Owned(FlexTensor);
 
-/// Takes a tensor over, copying its storage if someone else holds it too; or gives it back.
+/// Takes a tensor over, or gives it back.
 pub(super) fn own<const D: usize>(tensor: Tensor<D>) -> Result<Owned, Tensor<D>> {
-    let Some(mine) = primitive(&tensor).filter(|mine| is_dense(mine)) else { return Err(tensor) };
-    drop(tensor);
-    if mine.is_unique() {
-        return Ok(Owned(mine));
+    match primitive(&tensor) {
+        Some(mine) if is_dense(&mine) => {
+            drop(tensor);
+            Ok(Owned::new(mine))
+        }
+        _ => Err(tensor),
     }
-    let count = mine.layout().num_elements();
-    let values = data(&mine)[..count].to_vec();
-    let layout = Layout::new(mine.layout().shape().clone(), mine.layout().strides().to_vec(), 0);
-    Ok(Owned(FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)))
 }
 
 impl Owned {
+    /// Takes a dense tensor, copying its storage if someone else holds it too.
+    pub(super) fn new(tensor: FlexTensor) -> Self {
+        if tensor.is_unique() {
+            return Self(tensor);
+        }
+        let count = tensor.layout().num_elements();
+        let values = data(&tensor)[..count].to_vec();
+        let layout = Layout::new(tensor.layout().shape().clone(), tensor.layout().strides().to_vec(), 0);
+        Self(FlexTensor::new(Bytes::from_elems(values), layout, DType::F32))
+    }
+
     /// The elements in the order in which they lie.
     pub(super) fn values(&mut self) -> &mut [f32] {
         let (start, count) = (self.0.layout().start_offset(), self.0.layout().num_elements());
         &mut self.0.storage_mut::<f32>()[start..start + count]
     }
+}
 
-    /// The other tensor's elements, if they lie in the same order.
-    pub(super) fn same_order<'a>(&self, other: &'a FlexTensor) -> Option<&'a [f32]> {
-        let same = self.0.layout().strides() == other.layout().strides() && is_dense(other);
-        if same { data(other).get(..self.0.layout().num_elements()) } else { None }
-    }
+/// Whether the elements of both fill stretches of storage in the same order.
+pub(super) fn same_order(a: &FlexTensor, b: &FlexTensor) -> bool {
+    a.layout().shape() == b.layout().shape() && a.layout().strides() == b.layout().strides() && is_dense(a)
 }
 
 impl<const D: usize> From<Owned> for Tensor<D> {

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::{BlockPlan, Common, MidPlan};
 use super::transformer::Transformer;
+use crate::kernel::concat_channels;
 use crate::model::residual::{Downsample, Resnet, ResnetShape, Upsample};
 
 /// diffusers' `DownBlock2D` and `CrossAttnDownBlock2D`.
@@ -123,7 +124,7 @@ impl UpBlock {
     ) -> Tensor<4> {
         for (index, resnet) in self.resnets.iter().enumerate() {
             if let Some(skip) = skips.pop() {
-                x = Tensor::cat(vec![x, skip], 1);
+                x = concat_channels(x, skip);
             }
             x = resnet.forward(x, Some(time));
             if let Some(transformer) = self.attentions.get(index) {

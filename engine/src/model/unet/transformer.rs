@@ -1,7 +1,7 @@
 //! The transformer between the residual blocks: pixels look at each other and at the text.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 
 use super::config::{Common, TransformerPlan};
 use crate::model::attention::{Attention, AttentionShape};
@@ -35,10 +35,9 @@ impl Transformer {
     }
 
     pub(super) fn forward(&self, x: Tensor<4>, context: &Tensor<3>) -> Tensor<4> {
-        let [_, _, height, width] = x.dims();
         let tokens = self.proj_in.picture_to_tokens(self.norm.forward(x.clone()));
         let tokens = self.transformer_blocks.iter().fold(tokens, |tokens, block| block.forward(tokens, context));
-        self.proj_out.tokens_to_picture(tokens, [height, width]) + x
+        self.proj_out.tokens_to_picture_plus(tokens, x)
     }
 }
 
@@ -76,9 +75,9 @@ impl TransformerBlock {
     fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
         let normal = self.norm1.forward(x.clone());
         let seen = if self.only_cross { context.clone() } else { normal.clone() };
-        let x = self.attn1.forward(normal, seen) + x;
-        let x = self.attn2.forward(self.norm2.forward(x.clone()), context.clone()) + x;
-        self.ff.forward(self.norm3.forward(x.clone())) + x
+        let x = self.attn1.forward_plus(normal, seen, x);
+        let x = self.attn2.forward_plus(self.norm2.forward(x.clone()), context.clone(), x);
+        self.ff.forward_plus(self.norm3.forward(x.clone()), x)
     }
 }
 
@@ -111,9 +110,10 @@ impl FeedForward {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    fn forward_plus(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, channels] = x.dims();
-        let [value, gate] = self.net._0.proj.halves(x.reshape([batch * tokens, channels]));
-        self.net._2.rows(value * activation::gelu(gate)).reshape([batch, tokens, channels])
+        let inner = self.net._0.proj.gated(x.reshape([batch * tokens, channels]));
+        let width = inner.dims()[1];
+        self.net._2.tokens_plus(inner.reshape([batch, tokens, width]), Some(residual))
     }
 }

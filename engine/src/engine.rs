@@ -1,10 +1,12 @@
 //! An engine: a device and the model that is loaded on it.
 
+use std::rc::Rc;
+
 use encaustic_protocol::Request;
 
 use crate::device::Compute;
 use crate::error::GenerateError;
-use crate::family::{Files, LatentDiffusion, LoadError, load};
+use crate::family::{Files, Keep, LatentDiffusion, LoadError, load};
 use crate::pipeline::{Observer, Outcome, generate};
 use crate::settings::{Settings, resolve};
 
@@ -18,9 +20,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model on a device that [`crate::device::open`] gave; `vae` is the folder of an autoencoder that takes the place of the model's own.
-    pub fn load(compute: Compute, files: &dyn Files, vae: Option<&dyn Files>) -> Result<Self, LoadError> {
-        let model = load(files, vae, &compute)?;
+    /// Loads a model on a device that [`crate::device::open`] gave; `vae` is the folder of an autoencoder that takes the place of the model's own; `keep` tells whether weights stay between runs.
+    pub fn load(compute: Compute, files: &Rc<dyn Files>, vae: Option<&Rc<dyn Files>>, keep: Keep) -> Result<Self, LoadError> {
+        let model = load(files, vae, &compute, keep)?;
         Ok(Self { compute, model })
     }
 

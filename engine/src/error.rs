@@ -3,7 +3,7 @@
 use encaustic_protocol::{Failure, FailureKind, Invalid};
 
 use crate::device::Precision;
-use crate::family::PromptError;
+use crate::family::{LoadError, PromptError};
 use crate::model::unet::InputError;
 use crate::readback::ReadbackError;
 use crate::sampling::SamplingError;
@@ -17,6 +17,9 @@ pub enum GenerateError {
     /// A prompt that cannot be read.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// A part of the model that could not be read when its turn came.
+    #[error(transparent)]
+    Load(#[from] Box<LoadError>),
     /// A picture that the UNet cannot make.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -51,6 +54,7 @@ impl GenerateError {
     pub fn failure(&self) -> Failure {
         let kind = match self {
             Self::Invalid(_) | Self::Prompt(_) | Self::Input(_) | Self::Sampling(_) => FailureKind::Invalid,
+            Self::Load(_) => FailureKind::Model,
             Self::Device(_) | Self::UNetOverflow { .. } | Self::VaeOverflow => FailureKind::Device,
         };
         Failure { kind, message: self.to_string() }

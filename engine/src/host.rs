@@ -147,7 +147,7 @@ impl<L: Line> Observer for Watch<'_, L> {
             Moment::Text => progress(Stage::Text, 1, 1),
             Moment::Step { done, of, .. } => progress(Stage::Denoise, done, of),
             Moment::Picture { index, of, .. } => progress(Stage::Decode, index + 1, of),
-            Moment::Noise(_) | Moment::Latents(_) => None,
+            Moment::Loaded | Moment::Noise(_) | Moment::Latents(_) => None,
         };
         if let Some(progress) = progress {
             self.job.tell(Change::Progress(progress), self.line);

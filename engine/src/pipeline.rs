@@ -32,6 +32,8 @@ impl Observer for () {
 /// A moment of a run.
 #[derive(Clone, Copy, Debug)]
 pub enum Moment<'a> {
+    /// The text encoders, then the UNet, then the autoencoder are on the device.
+    Loaded,
     /// The prompt has been encoded.
     Text,
     /// The noise that the run begins with: unit normal, `[batch, channels, height, width]`.
@@ -111,11 +113,20 @@ async fn denoise(
 ) -> Result<Option<Floats>, GenerateError> {
     let [_, height, width] = settings.latent_shape(model);
     let together = settings.lanes().first().map_or(1, Vec::len);
-    let conditioning = model.condition(&settings.prompts, settings.guidance)?;
-    let denoiser = model.denoiser(&conditioning, settings.guidance, together, [height, width], settings.sizes)?;
+    let reader = model.reader().map_err(Box::new)?;
+    if observer.at(Moment::Loaded).is_break() {
+        return Ok(None);
+    }
+    let conditioning = reader.condition(&settings.prompts, settings.guidance)?;
     // A look at one number waits for all that was queued before it.
-    floats(conditioning.positive.context.slice([0..1, 0..1, 0..1])).await?;
+    floats(conditioning.positive.context.clone().slice([0..1, 0..1, 0..1])).await?;
+    drop(reader);
     if observer.at(Moment::Text).is_break() {
+        return Ok(None);
+    }
+    let unet = model.unet().map_err(Box::new)?;
+    let denoiser = model.denoiser(unet, &conditioning, settings.guidance, together, [height, width], settings.sizes)?;
+    if observer.at(Moment::Loaded).is_break() {
         return Ok(None);
     }
     let mut lanes = Vec::new();
@@ -164,14 +175,19 @@ async fn gather(lanes: &[Lane]) -> Result<Floats, ReadbackError> {
 async fn decode(model: &mut LatentDiffusion, latents: &Floats, observer: &mut dyn Observer) -> Result<Outcome, GenerateError> {
     let of = latents.shape.first().copied().unwrap_or(0);
     let mut pictures = Vec::new();
+    let mut decoder = model.decoder().map_err(Box::new)?;
+    if observer.at(Moment::Loaded).is_break() {
+        return Ok(Outcome::Cancelled);
+    }
     for index in 0..of {
         let shape = [vec![1], latents.shape.get(1..).unwrap_or_default().to_vec()].concat();
         let one = TensorData::new(latents.item(index).to_vec(), shape);
-        let mut decoded = floats(model.decode(Tensor::from_data(one.clone(), model.device()))).await?;
+        let mut decoded = floats(model.decode(&decoder, Tensor::from_data(one.clone(), model.device()))).await?;
         // Some autoencoders overflow in f16, where f32 does well.
-        if !decoded.are_finite() && model.decoder_precision() == Precision::F16 {
+        if !decoded.are_finite() && decoder.precision() == Precision::F16 {
             model.widen_decoder();
-            decoded = floats(model.decode(Tensor::from_data(one, model.device()))).await?;
+            decoder = model.decoder().map_err(Box::new)?;
+            decoded = floats(model.decode(&decoder, Tensor::from_data(one, model.device()))).await?;
         }
         if !decoded.are_finite() {
             return Err(GenerateError::VaeOverflow);

@@ -5,7 +5,7 @@ mod common;
 use common::folder::Folder;
 use common::run::{compute, load};
 use encaustic_engine::error::GenerateError;
-use encaustic_engine::family;
+use encaustic_engine::family::{self, Keep};
 use encaustic_engine::latent::LatentFormat;
 use encaustic_engine::sampling::SamplerKind;
 use encaustic_engine::schedule::ScheduleKind;
@@ -62,16 +62,16 @@ fn a_guidance_distilled_unet_has_other_habits() {
 
 #[test]
 fn another_autoencoder_takes_the_place_of_the_model_s() {
-    let files = Folder::open("models/sd15");
-    let tiny = Folder::open("models/taesd");
+    let files = Folder::open("models/sd15").files();
+    let tiny = Folder::open("models/taesd").files();
     let compute = compute();
-    let model = family::load(&files, Some(&tiny), &compute).unwrap();
+    let model = family::load(&files, Some(&tiny), &compute, Keep::All).unwrap();
     assert_eq!((model.latent.scale, model.latent.factor), (1.0, 8));
-    let whole = Folder::open("models/sdxl");
-    let model = family::load(&files, Some(&whole), &compute).unwrap();
+    let whole = Folder::open("models/sdxl").files();
+    let model = family::load(&files, Some(&whole), &compute, Keep::All).unwrap();
     assert_eq!(model.latent.scale, 0.13025, "a whole model's folder will do");
-    let none = Folder::default();
-    let error = family::load(&files, Some(&none), &compute).unwrap_err().to_string();
+    let none = Folder::default().files();
+    let error = family::load(&files, Some(&none), &compute, Keep::InTurn).unwrap_err().to_string();
     assert!(error.contains("vae/config.json"), "{error}");
 }
 
@@ -103,7 +103,7 @@ fn what_is_wrong_with_a_folder_is_named() {
     ];
     let compute = compute();
     for (folder, message) in cases {
-        match family::load(&folder, None, &compute) {
+        match family::load(&folder.files(), None, &compute, Keep::InTurn) {
             Ok(_) => panic!("this should have failed: {message}"),
             Err(error) => assert!(error.to_string().contains(message), "{error} (should say: {message})"),
         }
@@ -125,6 +125,6 @@ fn requests_that_this_model_cannot_meet_are_refused() {
         assert!(error.to_string().contains(message), "{error}");
     }
     let settings = resolve(&Request { clip_skip: Some(4), ..Request::default() }, &model, 0).unwrap();
-    let error = model.condition(&settings.prompts, settings.guidance).unwrap_err().to_string();
+    let error = model.reader().unwrap().condition(&settings.prompts, settings.guidance).unwrap_err().to_string();
     assert!(error.contains("clip_skip: 4 is not allowed with this model; use a whole number from 1 to 3"), "{error}");
 }

@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use common::folder::Folder;
@@ -10,12 +12,13 @@ use common::run::{Watch, compute, load, load_on};
 use encaustic_engine::device::{Compute, Precision};
 use encaustic_engine::engine::Engine;
 use encaustic_engine::error::GenerateError;
-use encaustic_engine::family::LatentDiffusion;
+use encaustic_engine::family::{self, Files, FilesError, Keep, LatentDiffusion};
 use encaustic_engine::host::{Line, serve};
 use encaustic_engine::latent::Picture;
 use encaustic_engine::pipeline::{Outcome, generate};
 use encaustic_engine::readback::floats;
 use encaustic_engine::settings::{Settings, resolve};
+use encaustic_engine::weights::WeightSource;
 use encaustic_protocol::{Change, Command, Event, FailureKind, JobId, Request, Stage, Submit};
 use futures_lite::future::block_on;
 
@@ -93,7 +96,7 @@ fn prompts_may_be_longer_than_a_window() {
     let words = |count: usize| "a red circle above a blue square ".repeat(count);
     let long = Request { prompt: words(30), ..request() };
     let settings = resolve(&long, &model, 0).unwrap();
-    let conditioning = model.condition(&settings.prompts, settings.guidance).unwrap();
+    let conditioning = model.reader().unwrap().condition(&settings.prompts, settings.guidance).unwrap();
     let negative = conditioning.negative.unwrap();
     let [_, tokens, features] = conditioning.positive.context.dims();
     assert_eq!((tokens, features), (3 * 77, 56), "210 tokens in three windows, two encoders side by side");
@@ -167,12 +170,12 @@ fn an_autoencoder_that_overflows_in_f16_is_run_in_f32() {
     let wide = compute();
     let narrow = Compute { precision: Precision::F16, ..wide.clone() };
     let latents = Tensor::<4>::full([1, 4, 8, 8], 1.5, &wide.device);
-    let [mut half, mut full] = [&narrow, &wide].map(|compute| load_on(&folder, compute));
+    let [mut half, mut full] = [&narrow, &wide].map(|compute| load_on(&folder, compute, Keep::All));
     // Beyond 65504 in f16, and unproblematic in f32.
     for model in [&mut half, &mut full] {
         model.latent.scale = 1e-5;
     }
-    let pixels = |model: &LatentDiffusion| block_on(floats(model.decode(latents.clone()))).unwrap();
+    let pixels = |model: &LatentDiffusion| block_on(floats(model.decode(&model.decoder().unwrap(), latents.clone()))).unwrap();
     assert!(!pixels(&half).are_finite());
     assert_eq!(half.decoder_precision(), Precision::F16);
     let (pictures, _) = run(&mut half, &request());
@@ -180,6 +183,57 @@ fn an_autoencoder_that_overflows_in_f16_is_run_in_f32() {
     assert_eq!(half.decoder_precision(), Precision::F32, "the run has seen to it");
     // The weights were stored in f16, so nothing is lost on the way.
     assert!(difference(pixels(&half).item(0), pixels(&full).item(0)) < 1e-3);
+}
+
+/// Weights that stay and weights that come in turn are the same weights.
+#[test]
+fn parts_may_come_and_go() {
+    let folder = Folder::open("models/sdxl");
+    let [mut staying, mut in_turn] = [Keep::All, Keep::InTurn].map(|keep| load_on(&folder, &compute(), keep));
+    let request = Request { batch: 2, ..request() };
+    let (expected, _) = run(&mut staying, &request);
+    for _ in 0..2 {
+        let (pictures, watch) = run(&mut in_turn, &request);
+        assert_eq!(pictures, expected);
+        assert_eq!((watch.loaded, watch.text), (3, 1), "text encoders, UNet, autoencoder");
+    }
+}
+
+/// A model on a disk that is pulled out after `left` files of weights.
+struct Leaving {
+    folder: Folder,
+    left: Cell<usize>,
+}
+
+impl Files for Leaving {
+    fn list(&self, folder: &str) -> Vec<String> {
+        self.folder.list(folder)
+    }
+
+    fn text(&self, path: &str) -> Result<Option<Vec<u8>>, FilesError> {
+        self.folder.text(path)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn WeightSource + '_>, FilesError> {
+        if self.left.replace(self.left.get().saturating_sub(1)) == 0 {
+            return Err(FilesError { path: path.to_owned(), why: "the disk is gone".to_owned() });
+        }
+        self.folder.open(path)
+    }
+}
+
+#[test]
+fn a_part_that_cannot_be_read_when_its_turn_comes_is_an_error() {
+    // Text encoder, UNet and autoencoder are looked at once each before the run, and once in it.
+    for (left, part) in [(3, "text_encoder/"), (4, "unet/"), (5, "vae/")] {
+        let files: Rc<dyn Files> = Rc::new(Leaving { folder: Folder::open("models/sd15"), left: Cell::new(left) });
+        let mut model = family::load(&files, None, &compute(), Keep::InTurn).unwrap();
+        let settings = resolve(&request(), &model, 0).unwrap();
+        let error = block_on(generate(&mut model, &settings, &mut Watch::default())).unwrap_err();
+        assert!(matches!(error, GenerateError::Load(_)), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(part) && message.contains("the disk is gone"), "{left}: {message}");
+    }
 }
 
 /// A line that has all commands from the start, but some only after a number of events.
@@ -241,7 +295,7 @@ fn submit(job: u64, request: Request) -> Command {
 }
 
 fn play(commands: impl IntoIterator<Item = (usize, Command)>, full: bool) -> Script {
-    let mut engine = Engine::load(compute(), &Folder::open("models/sd15"), None).unwrap();
+    let mut engine = Engine::load(compute(), &Folder::open("models/sd15").files(), None, Keep::InTurn).unwrap();
     let mut script = Script { commands: commands.into_iter().collect(), full, ..Script::default() };
     block_on(serve(&mut engine, &mut script));
     script

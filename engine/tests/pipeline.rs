@@ -225,7 +225,7 @@ fn conditioning() {
         let text = |key: &str| json["common"][key].as_str().unwrap().to_owned();
         let request = Request { prompt: text("prompt"), negative: text("negative_prompt"), ..Request::default() };
         let settings = resolve(&request, &model, 0).unwrap();
-        let conditioning = model.condition(&settings.prompts, settings.guidance).unwrap();
+        let conditioning = model.reader().unwrap().condition(&settings.prompts, settings.guidance).unwrap();
         let negative = conditioning.negative.unwrap();
         goldens.check("prompt_embeds", conditioning.positive.context, 1e-4);
         goldens.check("negative_prompt_embeds", negative.context, 1e-4);

@@ -4,9 +4,11 @@
 //! only (DPM adaptive chooses its own). So values go to a spool on the disk as they come, and the file is put
 //! together when the run has ended: the memory needed is that of one tensor.
 
+use std::io;
 use std::path::PathBuf;
 
-use serde_json::{Map, json};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::files::{self, Spool, WriteError};
 
@@ -14,7 +16,7 @@ use crate::files::{self, Spool, WriteError};
 pub struct Dump {
     path: PathBuf,
     spool: Spool,
-    header: Map<String, serde_json::Value>,
+    tensors: Vec<(String, TensorInfo)>,
     length: usize,
 }
 
@@ -25,13 +27,14 @@ impl Dump {
     /// If nothing can be written beside it.
     pub fn create(path: PathBuf) -> Result<Self, WriteError> {
         let spool = Spool::create(files::folder_of(&path))?;
-        Ok(Self { path, spool, header: Map::new(), length: 0 })
+        Ok(Self { path, spool, tensors: Vec::new(), length: 0 })
     }
 
     /// Begins a tensor. Each name comes once, and all of its values follow before the next tensor begins.
     pub fn begin(&mut self, name: &str, shape: &[usize]) {
         let end = self.length + shape.iter().product::<usize>() * size_of::<f32>();
-        self.header.insert(name.to_owned(), json!({"dtype": "F32", "shape": shape, "data_offsets": [self.length, end]}));
+        let info = TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (self.length, end) };
+        self.tensors.push((name.to_owned(), info));
         self.length = end;
     }
 
@@ -49,7 +52,9 @@ impl Dump {
     /// # Errors
     /// What the system reports; nothing remains then.
     pub fn finish(self) -> Result<PathBuf, WriteError> {
-        let mut header = serde_json::Value::Object(self.header).to_string().into_bytes();
+        let invalid = |error: safetensors::SafeTensorError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let header = Metadata::new(None, self.tensors).map_err(invalid).and_then(|tensors| Ok(serde_json::to_vec(&tensors)?));
+        let mut header = header.map_err(|source| WriteError { path: self.path.clone(), source })?;
         // Readers that map the file want the values aligned; the format allows spaces at the header's end.
         header.resize(header.len().next_multiple_of(8), b' ');
         files::write(&self.path, |file| {

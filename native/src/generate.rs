@@ -85,6 +85,7 @@ pub(crate) fn show(progress: &mut Progress, machine: &Machine, news: News) {
             progress.say(&plan(&settings));
             progress.wait("reading the prompt");
         }
+        News::Read => progress.wait("loading the model"),
         News::Denoising => progress.wait("denoising"),
         News::Step(done, of) => progress.steps("denoising", done as u64, of as u64),
         News::Decoding => progress.wait("decoding"),

@@ -73,7 +73,11 @@ impl<'a> Watch<'a> {
 
     fn note(&mut self, moment: Moment<'_>) -> Result<(), WriteError> {
         match moment {
-            Moment::Text => self.seen.seconds.text = self.lap(),
+            Moment::Loaded => self.seen.seconds.load += self.lap(),
+            Moment::Text => {
+                self.seen.seconds.text = self.lap();
+                tell(self.news, News::Read);
+            }
             Moment::Noise(noise) => {
                 tracing::info!("denoising begins");
                 tell(self.news, News::Denoising);

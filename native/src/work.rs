@@ -5,13 +5,14 @@
 //! channel to the thread that draws the progress.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use encaustic_engine::device::{self, Compute, DeviceInfo, DeviceName, Precision};
 use encaustic_engine::engine::Engine;
-use encaustic_engine::family::Files;
+use encaustic_engine::family::{Files, Keep};
 use encaustic_engine::latent::Picture;
 use encaustic_engine::pipeline::Outcome;
 use encaustic_engine::settings::Settings;
@@ -54,8 +55,10 @@ pub struct Job {
 pub enum News {
     /// This device is open, to compute in this precision.
     Device(DeviceInfo, Precision),
-    /// The model is loaded, and this is what will be done.
+    /// The model is there, and this is what will be done.
     Begin(Box<Settings>),
+    /// The prompt has been read, and the UNet is being loaded.
+    Read,
     /// The first step is under way.
     Denoising,
     /// So many of so many steps are done.
@@ -144,11 +147,11 @@ fn follow(news: &Receiver<News>, show: &mut impl FnMut(News)) -> Result<(), Fail
     loop {
         match news.recv_timeout(GLANCE) {
             Ok(item) => {
-                loading &= !matches!(item, News::Begin(_));
+                loading &= !matches!(item, News::Denoising);
                 show(item);
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            // The engine looks for Ctrl-C at every step; a load has none, and nothing that could be left half done.
+            // The engine looks for Ctrl-C at every step; before the first there is nothing that could be left half done.
             Err(RecvTimeoutError::Timeout) if loading && interrupt::asked() => return Err(Place::Loading.stopped()),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -172,11 +175,14 @@ fn work(job: Job, news: &SyncSender<News>) -> Result<Made, Failure> {
     let opened = Instant::now();
     tell(news, News::Device(compute.info.clone(), compute.precision));
     tracing::info!(device = %compute.info, precision = %compute.precision, "device opened");
-    let vae = job.vae.as_ref().map(|vae| vae as &dyn Files);
-    let mut engine = Engine::load(compute, &job.model, vae)
-        .map_err(|error| Refusal::new("model", format!("{}: {error}", job.model.place())))?;
+    let place = job.model.place();
+    let model: Rc<dyn Files> = Rc::new(job.model);
+    let vae = job.vae.map(|vae| Rc::new(vae) as Rc<dyn Files>);
+    // A command makes one run, so nothing is read twice either way, and memory is spared.
+    let mut engine = Engine::load(compute, &model, vae.as_ref(), Keep::InTurn)
+        .map_err(|error| Refusal::new("model", format!("{place}: {error}")))?;
     let loaded = Instant::now();
-    tracing::info!(seconds = (loaded - opened).as_secs_f64(), family = engine.model().family.id, "model loaded");
+    tracing::info!(seconds = (loaded - opened).as_secs_f64(), family = engine.model().family.id, "model found to be whole");
     let settings = engine.resolve(&job.request, job.seed).map_err(Failure::generate)?;
     tell(news, News::Begin(Box::new(settings.clone())));
 

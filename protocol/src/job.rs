@@ -134,6 +134,8 @@ pub enum FailureKind {
     Invalid,
     /// The device could not do it: out of memory, lost, or wrong numbers.
     Device,
+    /// A part of the model could not be read.
+    Model,
     /// Too many jobs wait already.
     Busy,
     /// The pictures were made and could not be kept.

@@ -96,7 +96,8 @@ def load(path):
 def resume(state, model, opt, average):
     """Puts a checkpoint's state into place and returns the step it was written after."""
     model.load_state_dict(state["model"])
-    opt.load_state_dict(state["opt"])
+    if "opt" in state:
+        opt.load_state_dict(state["opt"])
     average.values = {k: v.to(DEVICE) for k, v in state["ema"].items()}
     average.seen = state["step"]
     return state["step"]

@@ -10,6 +10,7 @@ import text
 import tokens
 import unet
 import vae
+from common import save
 
 # What `encaustic` takes where its user says nothing.
 STEPS, CFG = 25, 4.0
@@ -42,6 +43,20 @@ def write(run, out):
         f.write(json.dumps(index, indent=2) + "\n")
     with open(f"{out}/encaustic.json", "w") as f:
         f.write(json.dumps(dict(steps=STEPS, cfg=CFG)) + "\n")
+
+
+def unpack(folder, run):
+    """The reverse of `write`: checkpoints that further training begins from, unless `run` has its own already."""
+    if os.path.exists(f"{run}/unet.pt"):
+        return
+    model = Folder(folder)
+    with open(f"{folder}/tokenizer/merges.txt") as f:
+        pairs = [tuple(line.split(" ")) for line in f.read().splitlines()[1:]]
+    save(f"{run}/vae.pt", ema=model.vae.state_dict())
+    save(f"{run}/text.pt", vocab=model.vocab, pairs=pairs, ema={f"model.{k}": v for k, v in model.text.state_dict().items()})
+    learner = unet.Learner()
+    learner.unet.load_state_dict(model.unet.state_dict())
+    save(f"{run}/unet.pt", model=learner.state_dict(), ema=learner.state_dict(), step=0, scale=model.vae.config.scaling_factor)
 
 
 class Folder:

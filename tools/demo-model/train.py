@@ -1,8 +1,8 @@
 """The whole way from nothing to a model folder: `python train.py RUN OUT`. Stopped, it goes on where it was.
 
 RUN holds checkpoints and encoded scenes (about 22 MB per thousand scenes); OUT becomes the diffusers folder.
-The defaults are what the shipped model was trained with. More steps make a better model: raise `--unet-steps`
-and `--chunks` together, so that scenes are not seen too often.
+More steps make a better model: raise `--unet-steps` and `--chunks` together, so that scenes are not seen too
+often. `--start FOLDER` takes all parts from a diffusers folder that an earlier run wrote, and trains its UNet further.
 """
 import argparse
 import os
@@ -24,14 +24,19 @@ def main():
     p.add_argument("--text-steps", type=int, default=320)
     p.add_argument("--chunks", type=int, default=31, help=f"of {cache.CHUNK} scenes each")
     p.add_argument("--unet-steps", type=int, default=1900)
+    p.add_argument("--start", metavar="FOLDER", help="train the UNet of this model further")
+    p.add_argument("--seed", type=int, default=3, help="of the scenes; a run that goes on from a folder should see new ones")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     a = p.parse_args()
     os.makedirs(a.run, exist_ok=True)
     torch.set_num_threads(a.threads)
-    vae.train(a.run, a.vae_steps)
-    text.train(a.run, a.text_steps)
-    cache.make(a.run, a.chunks)
-    unet.train(a.run, a.unet_steps)
+    if a.start:
+        export.unpack(a.start, a.run)
+    else:
+        vae.train(a.run, a.vae_steps)
+        text.train(a.run, a.text_steps)
+    cache.make(a.run, a.chunks, a.seed)
+    unet.train(a.run, a.unet_steps, seed=a.seed + 1)
     export.write(a.run, a.out)
 
 

@@ -4,14 +4,16 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use async_lock::Mutex as AsyncMutex;
 use burn::tensor::wgpu::wgpu;
 use burn::tensor::wgpu::{WgpuBackend, WgpuInitError};
 use burn::tensor::{Device, DeviceKind as Adapter};
 
 use super::{Api, DeviceInfo, DeviceKind, DeviceName};
 
-/// Burn opens each device once for the whole process, so the first handle is kept.
-static STARTED: Mutex<Vec<((Api, usize), Device)>> = Mutex::new(Vec::new());
+/// Burn opens each device once for the whole process and takes a second try for a fault, so the first handle is
+/// kept, and whoever asks while it is being opened waits.
+static STARTED: AsyncMutex<Vec<((Api, usize), Device)>> = AsyncMutex::new(Vec::new());
 
 /// All adapters, in the order of their interfaces.
 pub(super) async fn enumerate() -> Vec<DeviceInfo> {
@@ -25,16 +27,16 @@ pub(super) async fn enumerate() -> Vec<DeviceInfo> {
 
 /// Opens the adapter that has this place in the list of its interface.
 pub(super) async fn start(api: Api, index: usize) -> Result<Device, String> {
-    let known = |started: &[((Api, usize), Device)]| started.iter().find(|(key, _)| *key == (api, index)).map(|(_, d)| d.clone());
-    if let Some(device) = known(&STARTED.lock().unwrap_or_else(PoisonError::into_inner)) {
-        return Ok(device);
+    let mut started = STARTED.lock().await;
+    if let Some((_, device)) = started.iter().find(|(key, _)| *key == (api, index)) {
+        return Ok(device.clone());
     }
     let Some(backend) = backend(api) else { return Err("this program was built without it".to_owned()) };
     let kinds: Vec<_> = adapters(api).await.iter().map(|adapter| adapter.get_info().device_type).collect();
     let Some(selector) = select(&kinds, index) else { return Err("it has gone".to_owned()) };
     let options = Device::wgpu_options().device_kind(selector).graphics_api(backend);
     let device = options.init_async().await.map_err(|error: WgpuInitError| error.to_string())?;
-    STARTED.lock().unwrap_or_else(PoisonError::into_inner).push(((api, index), device.clone()));
+    started.push(((api, index), device.clone()));
     Ok(device)
 }
 

@@ -1,26 +1,36 @@
 //! A model's autoencoder: its own, or another that takes its place.
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{FloatDType, Tensor};
+use std::rc::Rc;
+
+use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 
 use super::files::{Files, LoadError, checkpoint, required_json, required_text};
+use super::part::{Keep, Part};
 use crate::device::{Compute, Precision};
 use crate::latent::LatentFormat;
 use crate::model::taesd::{Taesd, TaesdConfig};
 use crate::model::vae::{Tiling, Vae, VaeConfig};
-use crate::weights::{KeyMap, load_into};
+use crate::weights::{KeyMap, check, load_into};
 
 /// From latents to pictures.
 #[derive(Debug)]
 pub struct Autoencoder {
-    network: Network,
-    precision: Precision,
+    network: Part<Network>,
+    facts: Facts,
+}
+
+/// What is known without the weights.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
     /// Channels of the widest activation at the full size of a picture.
     widest: usize,
     /// The size of picture that it was trained on.
     sample_size: usize,
     is_standard: bool,
+    /// Pixels per latent.
+    factor: usize,
+    largest_buffer: Option<u64>,
 }
 
 /// Channels per level of the autoencoder of Stable Diffusion.
@@ -34,6 +44,11 @@ enum Network {
     Tiny(Box<Taesd>),
 }
 
+enum Config {
+    Kl(VaeConfig),
+    Tiny(TaesdConfig),
+}
+
 /// The size of tiles that are not too small to look natural.
 const USUAL_TILE: usize = 512;
 /// Tiles are a multiple of this.
@@ -43,72 +58,119 @@ const ACTIVATION_BUDGET: u64 = 1 << 30;
 
 impl Autoencoder {
     /// Loads the autoencoder in a folder, and tells the format of its latents.
-    pub(super) fn load(files: &dyn Files, folder: &str, compute: &Compute) -> Result<(Self, LatentFormat), LoadError> {
+    pub(super) fn load(
+        files: &Rc<dyn Files>,
+        folder: &'static str,
+        compute: &Compute,
+        keep: Keep,
+    ) -> Result<(Self, LatentFormat), LoadError> {
+        let config = Config::read(&**files, folder)?;
+        let name = if folder.is_empty() { "vae" } else { folder };
+        let (facts, format) = {
+            let weights = checkpoint(&**files, folder, compute.precision.files())?;
+            match &config {
+                Config::Kl(config) => {
+                    let shell = Vae::new(config, &compute.device)?;
+                    check(&shell, name, &weights, &Vae::keys())?;
+                    let own = *shell.facts();
+                    // The second level's upsampling hands its channels on to the first, at the full size.
+                    let widest = config.block_out_channels.iter().take(2).copied().max().unwrap_or(1);
+                    let is_standard = config.block_out_channels == STANDARD;
+                    let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
+                    (Facts::new(widest, own.sample_size, is_standard, &format, compute), format)
+                }
+                Config::Tiny(config) => {
+                    let shell = Taesd::new(config, &compute.device)?;
+                    check(&shell, name, &weights, &KeyMap::identity())?;
+                    let own = shell.facts();
+                    let widest = config.decoder_block_out_channels.iter().copied().max().unwrap_or(1);
+                    let is_standard = config.decoder_block_out_channels == STANDARD_TINY;
+                    let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
+                    (Facts::new(widest, USUAL_TILE, is_standard, &format, compute), format)
+                }
+            }
+        };
+        let files = Rc::clone(files);
+        let read = move |precision: Precision, device: &Device| {
+            let weights = checkpoint(&*files, folder, precision.files())?;
+            let dtype = precision.dtype();
+            Ok(match &config {
+                Config::Kl(config) => {
+                    let network = load_into(Vae::new(config, device)?, name, &weights, &Vae::keys(), dtype, device)?;
+                    Network::Kl(Box::new(network))
+                }
+                Config::Tiny(config) => {
+                    let network = load_into(Taesd::new(config, device)?, name, &weights, &KeyMap::identity(), dtype, device)?;
+                    Network::Tiny(Box::new(network))
+                }
+            })
+        };
+        Ok((Self { network: Part::new(keep, compute, read)?, facts }, format))
+    }
+
+    /// The network, ready to decode.
+    pub fn decoder(&self) -> Result<Decoder, LoadError> {
+        Ok(Decoder { network: self.network.get()?, precision: self.network.precision(), facts: self.facts })
+    }
+
+    /// Whether it is built as Stable Diffusion's, so that its latents have the known colours.
+    pub fn is_standard(&self) -> bool {
+        self.facts.is_standard
+    }
+
+    /// The precision that it computes in.
+    pub fn precision(&self) -> Precision {
+        self.network.precision()
+    }
+
+    /// Makes it compute in f32 from now on: some autoencoders overflow in f16.
+    pub fn widen(&mut self) {
+        self.network.set_precision(Precision::F32);
+    }
+}
+
+impl Config {
+    fn read(files: &dyn Files, folder: &str) -> Result<Self, LoadError> {
         let path = if folder.is_empty() { "config.json".to_owned() } else { format!("{folder}/config.json") };
         let text = required_text(files, &path)?;
         let class = required_json(files, &path)?.get("_class_name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Compute { device, precision, .. } = compute;
-        let weights = checkpoint(files, folder, precision.files())?;
-        let name = if folder.is_empty() { "vae" } else { folder };
         match class.as_str() {
-            "AutoencoderKL" => {
-                let config = VaeConfig::parse(&text)?;
-                let network = load_into(Vae::new(&config, device)?, name, &weights, &Vae::keys(), precision.dtype(), device)?;
-                let facts = *network.facts();
-                let format = LatentFormat {
-                    channels: facts.latent_channels,
-                    factor: facts.compression,
-                    scale: facts.scaling_factor,
-                    shift: facts.shift_factor,
-                    preview: None,
-                };
-                // The second level's upsampling hands its channels on to the first, at the full size.
-                let widest = config.block_out_channels.iter().take(2).copied().max().unwrap_or(1);
-                let own = Self {
-                    network: Network::Kl(Box::new(network)),
-                    precision: *precision,
-                    widest,
-                    sample_size: facts.sample_size,
-                    is_standard: config.block_out_channels == STANDARD,
-                };
-                Ok((own, format))
-            }
-            "AutoencoderTiny" => {
-                let config = TaesdConfig::parse(&text)?;
-                let network =
-                    load_into(Taesd::new(&config, device)?, name, &weights, &KeyMap::identity(), precision.dtype(), device)?;
-                let facts = network.facts();
-                let format = LatentFormat {
-                    channels: facts.latent_channels,
-                    factor: facts.compression,
-                    scale: facts.scaling_factor,
-                    shift: facts.shift_factor,
-                    preview: None,
-                };
-                let widest = config.decoder_block_out_channels.iter().copied().max().unwrap_or(1);
-                let own = Self {
-                    network: Network::Tiny(Box::new(network)),
-                    precision: *precision,
-                    widest,
-                    sample_size: USUAL_TILE,
-                    is_standard: config.decoder_block_out_channels == STANDARD_TINY,
-                };
-                Ok((own, format))
-            }
+            "AutoencoderKL" => Ok(Self::Kl(VaeConfig::parse(&text)?)),
+            "AutoencoderTiny" => Ok(Self::Tiny(TaesdConfig::parse(&text)?)),
             other => Err(LoadError::Unsuitable(format!(
                 "{path}: the autoencoder is a {other:?}; known are AutoencoderKL and AutoencoderTiny"
             ))),
         }
     }
+}
 
+fn format(channels: usize, factor: usize, scale: f64, shift: f64) -> LatentFormat {
+    LatentFormat { channels, factor, scale, shift, preview: None }
+}
+
+impl Facts {
+    fn new(widest: usize, sample_size: usize, is_standard: bool, format: &LatentFormat, compute: &Compute) -> Self {
+        Self { widest, sample_size, is_standard, factor: format.factor, largest_buffer: compute.info.largest_buffer }
+    }
+}
+
+/// An autoencoder whose weights are on the device.
+#[derive(Debug)]
+pub struct Decoder {
+    network: Rc<Network>,
+    precision: Precision,
+    facts: Facts,
+}
+
+impl Decoder {
     /// Decodes latents in the autoencoder's own format to pictures `[batch, 3, height, width]` in -1 to 1.
     ///
-    /// A picture whose activations would exceed `largest_buffer` bytes, or a budget of 1 GiB, is decoded in
+    /// A picture whose activations would exceed the device's largest buffer, or a budget of 1 GiB, is decoded in
     /// overlapping tiles.
-    pub fn decode(&self, latents: Tensor<4>, factor: usize, largest_buffer: Option<u64>) -> Tensor<4> {
+    pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = latents.dims();
-        let tiling = self.tiling(height * factor, width * factor, largest_buffer);
-        match (&self.network, tiling) {
+        let tiling = self.facts.tiling(height, width, self.precision);
+        match (&*self.network, tiling) {
             (Network::Kl(vae), Some(tiling)) => vae.decode_tiled(latents, tiling),
             (Network::Kl(vae), None) => vae.decode(latents),
             // Its activations are small enough for any picture.
@@ -116,45 +178,48 @@ impl Autoencoder {
         }
     }
 
-    /// How a picture is cut, if it must be.
-    fn tiling(&self, height: usize, width: usize, largest_buffer: Option<u64>) -> Option<Tiling> {
-        let bytes_per_pixel = (self.widest * self.precision.bytes()) as u64;
-        let budget = ACTIVATION_BUDGET.min(largest_buffer.unwrap_or(u64::MAX));
-        if (height * width) as u64 * bytes_per_pixel <= budget {
+    /// The precision that it computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+}
+
+impl Facts {
+    /// How a picture of so many latents is cut, if it must be.
+    fn tiling(&self, height: usize, width: usize, precision: Precision) -> Option<Tiling> {
+        let bytes_per_pixel = (self.widest * precision.bytes()) as u64;
+        let budget = ACTIVATION_BUDGET.min(self.largest_buffer.unwrap_or(u64::MAX));
+        let pixels = (height * self.factor) as u64 * (width * self.factor) as u64;
+        if pixels * bytes_per_pixel <= budget {
             return None;
         }
         let most = ((budget / bytes_per_pixel.max(1)) as f64).sqrt() as usize;
         let size = self.sample_size.max(USUAL_TILE).min(most) / TILE_STEP * TILE_STEP;
         Some(Tiling::of_size(size.max(TILE_STEP)))
     }
-
-    /// Whether it is built as Stable Diffusion's, so that its latents have the known colours.
-    pub fn is_standard(&self) -> bool {
-        self.is_standard
-    }
-
-    /// The precision that it computes in.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Makes it compute in f32 from now on: some autoencoders overflow in f16.
-    pub fn widen(&mut self) {
-        fn cast<M: Module>(module: &M) -> M {
-            module.clone().map(&mut Widen)
-        }
-        match &mut self.network {
-            Network::Kl(vae) => **vae = cast(&**vae),
-            Network::Tiny(taesd) => **taesd = cast(&**taesd),
-        }
-        self.precision = Precision::F32;
-    }
 }
 
-struct Widen;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl ModuleMapper for Widen {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.cast(FloatDType::F32))
+    #[test]
+    fn a_picture_is_cut_where_its_activations_exceed_the_budget() {
+        let facts = |largest_buffer| Facts { widest: 256, sample_size: 512, is_standard: true, factor: 8, largest_buffer };
+        let cut = |facts: Facts, [width, height]: [usize; 2], precision| facts.tiling(height / 8, width / 8, precision);
+        let tile = |size| Some(Tiling::of_size(size));
+        for (largest_buffer, size, precision, expected) in [
+            (None, [512, 512], Precision::F32, None),
+            (None, [1024, 1024], Precision::F32, None),
+            (None, [1032, 1024], Precision::F32, tile(512)),
+            (None, [1024, 2048], Precision::F16, None),
+            (None, [8192, 8192], Precision::F16, tile(512)),
+            (Some(128 << 20), [512, 512], Precision::F32, tile(320)),
+            (Some(128 << 20), [512, 512], Precision::F16, None),
+            (Some(1 << 10), [64, 64], Precision::F32, tile(TILE_STEP)),
+        ] {
+            let found = cut(facts(largest_buffer), size, precision);
+            assert_eq!(found, expected, "{size:?} in {precision}, buffers of {largest_buffer:?}");
+        }
     }
 }

@@ -1,24 +1,27 @@
 //! Latent diffusion with a UNet: what Stable Diffusion 1, 2 and XL have in common (Rombach et al.,
 //! <https://arxiv.org/abs/2112.10752>).
 
+use std::rc::Rc;
+
 use burn::tensor::{Device, Tensor};
 use encaustic_protocol::Request;
 
 use super::files::{Files, LoadError, checkpoint, required_text};
+use super::part::{Keep, Part};
 use super::sketch::Sketch;
 use super::text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts, TextEncoder, TextEncoders};
-use super::{Autoencoder, Encoder, FAMILIES, Family, Pooled, detect};
+use super::{Autoencoder, Decoder, Encoder, FAMILIES, Family, Pooled, detect};
 use crate::catalog;
 use crate::device::{Compute, DeviceKind, Precision};
 use crate::guidance::Guidance;
 use crate::latent::LatentFormat;
 use crate::model::clip::{ClipConfig, ClipText};
-use crate::model::unet::{AddedConditioning, InputError, UNet, UNetConfig, UNetInput, guidance_embedding};
+use crate::model::unet::{AddedConditioning, InputError, UNet, UNetConfig, UNetFacts, UNetInput, guidance_embedding};
 use crate::prediction::{Prediction, input_scale};
 use crate::prompt::{Tokenizer, TokenizerFiles};
 use crate::sampling::{Denoise, Level};
 use crate::schedule::{NoiseTable, SchedulerConfig};
-use crate::weights::{KeyMap, load_into};
+use crate::weights::{KeyMap, check, load_into};
 
 /// A model's own settings beside those of its scheduler: a [`Request`] that fills what a user leaves open.
 const DEFAULTS: &str = "encaustic.json";
@@ -46,34 +49,41 @@ pub struct LatentDiffusion {
     /// Whether it was distilled to take the guidance as an input (LCM).
     pub is_distilled: bool,
     text: TextEncoders,
-    unet: UNet,
+    unet: Part<UNet>,
+    facts: UNetFacts,
     autoencoder: Autoencoder,
     compute: Compute,
 }
 
 /// Loads the model in a folder as diffusers writes it; `vae` is the folder of another autoencoder, or of a model that
-/// has one.
-pub fn load(files: &dyn Files, vae: Option<&dyn Files>, compute: &Compute) -> Result<LatentDiffusion, LoadError> {
-    let sketch = Sketch::read(files)?;
+/// has one. Every part is checked at once, whenever its weights are read.
+pub fn load(
+    files: &Rc<dyn Files>,
+    vae: Option<&Rc<dyn Files>>,
+    compute: &Compute,
+    keep: Keep,
+) -> Result<LatentDiffusion, LoadError> {
+    let folder = &**files;
+    let sketch = Sketch::read(folder)?;
     let family = detect(&sketch).ok_or_else(|| unknown(&sketch))?;
-    let defaults = defaults(files)?;
-    let scheduler = SchedulerConfig::from_json(&required_text(files, "scheduler/scheduler_config.json")?)?;
+    let defaults = defaults(folder)?;
+    let scheduler = SchedulerConfig::from_json(&required_text(folder, "scheduler/scheduler_config.json")?)?;
     let table = NoiseTable::new(&scheduler)?;
-    let encoders = family.encoders.iter().map(|recipe| text_encoder(files, *recipe, compute));
+    let encoders = family.encoders.iter().map(|recipe| text_encoder(files, *recipe, compute, keep));
     let text = TextEncoders {
         encoders: encoders.collect::<Result<_, _>>()?,
         zeros_for_empty: sketch.zeros_for_empty && family.encoders.iter().any(|encoder| encoder.pooled == Pooled::Conditions),
     };
-    let unet = unet(files, compute)?;
+    let (unet, facts) = unet(files, compute, keep)?;
     let (autoencoder, mut latent) = match vae {
-        Some(other) if other.list("").iter().any(|name| name == "config.json") => Autoencoder::load(other, "", compute)?,
-        Some(other) => Autoencoder::load(other, "vae", compute)?,
-        None => Autoencoder::load(files, "vae", compute)?,
+        Some(other) if other.list("").iter().any(|name| name == "config.json") => Autoencoder::load(other, "", compute, keep)?,
+        Some(other) => Autoencoder::load(other, "vae", compute, keep)?,
+        None => Autoencoder::load(files, "vae", compute, keep)?,
     };
     if autoencoder.is_standard() {
         latent.preview = Some(family.preview);
     }
-    agree(&unet, &text, &latent)?;
+    agree(&facts, &text, &latent)?;
     let [height, width] = sketch.sample_size.unwrap_or([USUAL_SAMPLE; 2]).map(|side| pixels(side * latent.factor));
     Ok(LatentDiffusion {
         family,
@@ -82,9 +92,10 @@ pub fn load(files: &dyn Files, vae: Option<&dyn Files>, compute: &Compute) -> Re
         table,
         size: [width, height],
         defaults,
-        is_distilled: unet.facts().guidance_features.is_some(),
+        is_distilled: facts.guidance_features.is_some(),
         text,
         unet,
+        facts,
         autoencoder,
         compute: compute.clone(),
     })
@@ -117,13 +128,19 @@ fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
         .map_err(|faults| LoadError::Defaults(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
 
-fn text_encoder(files: &dyn Files, recipe: Encoder, compute: &Compute) -> Result<TextEncoder, LoadError> {
-    let Compute { device, precision, .. } = compute;
-    let config = ClipConfig::parse(&required_text(files, &format!("{}/config.json", recipe.folder))?)?;
-    let weights = checkpoint(files, recipe.folder, precision.files())?;
-    let network =
-        load_into(ClipText::new(&config, device)?, recipe.folder, &weights, &ClipText::keys(), precision.dtype(), device)?;
-    Ok(TextEncoder { network, tokenizer: tokenizer(files, recipe)?, recipe })
+fn text_encoder(files: &Rc<dyn Files>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {
+    let config = ClipConfig::parse(&required_text(&**files, &format!("{}/config.json", recipe.folder))?)?;
+    let shell = ClipText::new(&config, &compute.device)?;
+    check(&shell, recipe.folder, &checkpoint(&**files, recipe.folder, compute.precision.files())?, &ClipText::keys())?;
+    let tokenizer = tokenizer(&**files, recipe)?;
+    let (features, positions) = (shell.features(), shell.positions());
+    let files = Rc::clone(files);
+    let read = move |precision: Precision, device: &Device| {
+        let weights = checkpoint(&*files, recipe.folder, precision.files())?;
+        let shell = ClipText::new(&config, device)?;
+        Ok(load_into(shell, recipe.folder, &weights, &ClipText::keys(), precision.dtype(), device)?)
+    };
+    Ok(TextEncoder { network: Part::new(keep, compute, read)?, features, positions, tokenizer, recipe })
 }
 
 fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError> {
@@ -142,16 +159,21 @@ fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError>
     Tokenizer::new(&files).map_err(|error| LoadError::Tokenizer { folder, error })
 }
 
-fn unet(files: &dyn Files, compute: &Compute) -> Result<UNet, LoadError> {
-    let Compute { device, precision, .. } = compute;
-    let config = UNetConfig::parse(&required_text(files, "unet/config.json")?)?;
-    let weights = checkpoint(files, "unet", precision.files())?;
-    Ok(load_into(UNet::new(&config, device)?, "unet", &weights, &KeyMap::identity(), precision.dtype(), device)?)
+fn unet(files: &Rc<dyn Files>, compute: &Compute, keep: Keep) -> Result<(Part<UNet>, UNetFacts), LoadError> {
+    let config = UNetConfig::parse(&required_text(&**files, "unet/config.json")?)?;
+    let shell = UNet::new(&config, &compute.device)?;
+    check(&shell, "unet", &checkpoint(&**files, "unet", compute.precision.files())?, &KeyMap::identity())?;
+    let facts = shell.facts().clone();
+    let files = Rc::clone(files);
+    let read = move |precision: Precision, device: &Device| {
+        let weights = checkpoint(&*files, "unet", precision.files())?;
+        Ok(load_into(UNet::new(&config, device)?, "unet", &weights, &KeyMap::identity(), precision.dtype(), device)?)
+    };
+    Ok((Part::new(keep, compute, read)?, facts))
 }
 
 /// Whether the parts of a model fit each other.
-fn agree(unet: &UNet, text: &TextEncoders, latent: &LatentFormat) -> Result<(), LoadError> {
-    let facts = unet.facts();
+fn agree(facts: &UNetFacts, text: &TextEncoders, latent: &LatentFormat) -> Result<(), LoadError> {
     let refuse = |why: String| Err(LoadError::Unsuitable(why));
     if facts.in_channels != latent.channels {
         return refuse(match facts.in_channels {
@@ -174,9 +196,19 @@ fn agree(unet: &UNet, text: &TextEncoders, latent: &LatentFormat) -> Result<(), 
 }
 
 impl LatentDiffusion {
-    /// Encodes prompts; the negative one only if the guidance is on.
-    pub fn condition(&self, prompts: &Prompts, guidance: Guidance) -> Result<Conditioning, PromptError> {
-        self.text.encode(prompts, self.is_guided(guidance), &self.compute.device)
+    /// The text encoders, ready to read.
+    pub fn reader(&self) -> Result<Reader<'_>, LoadError> {
+        Ok(Reader { model: self, networks: self.text.networks()? })
+    }
+
+    /// The UNet, ready to predict.
+    pub fn unet(&self) -> Result<Rc<UNet>, LoadError> {
+        self.unet.get()
+    }
+
+    /// The autoencoder, ready to decode.
+    pub fn decoder(&self) -> Result<Decoder, LoadError> {
+        self.autoencoder.decoder()
     }
 
     /// Whether guidance takes a second prediction from this model.
@@ -184,15 +216,16 @@ impl LatentDiffusion {
         guidance.is_on() && !self.is_distilled
     }
 
-    /// The model as samplers see it, for `batch` pictures of one prompt with latents of `shape` (height and width).
+    /// The model with its [`unet`](Self::unet) as samplers see it, for `batch` pictures of one prompt with latents of `shape` (height and width).
     pub fn denoiser(
         &self,
+        unet: Rc<UNet>,
         conditioning: &Conditioning,
         guidance: Guidance,
         batch: usize,
         shape: [usize; 2],
         sizes: MicroConditioning,
-    ) -> Result<Denoiser<'_>, InputError> {
+    ) -> Result<Denoiser, InputError> {
         let leads: Vec<&Lead> = conditioning.negative.iter().chain([&conditioning.positive]).collect();
         let context = Tensor::cat(leads.iter().map(|lead| lead.context.clone().repeat_dim(0, batch)).collect(), 0);
         let pooled: Vec<_> =
@@ -201,20 +234,20 @@ impl LatentDiffusion {
         let device = &self.compute.device;
         let embedding = |features| guidance_embedding(&vec![(guidance.scale - 1.0) as f32; rows], features, device);
         let denoiser = Denoiser {
-            unet: &self.unet,
+            unet,
             prediction: self.scheduler.prediction(),
             guidance,
             context,
             pooled: if pooled.is_empty() { None } else { Some(Tensor::cat(pooled, 0)) },
             numbers: vec![sizes.numbers(); rows],
-            embedding: self.unet.facts().guidance_features.map(embedding),
+            embedding: self.facts.guidance_features.map(embedding),
             passes: leads.len(),
             rows_at_once: self.rows_at_once(shape),
         };
         // One look at an input of the right shape, so that nothing can go wrong in the middle of a run.
         let [height, width] = shape;
         let sample = Tensor::zeros([rows, self.latent.channels, height, width], device);
-        self.unet.accepts(&denoiser.input(sample, &[0.0], 0, rows))?;
+        denoiser.unet.accepts(&denoiser.input(sample, &[0.0], 0, rows))?;
         Ok(denoiser)
     }
 
@@ -228,10 +261,8 @@ impl LatentDiffusion {
 
     /// Decodes clean latents to pictures `[batch, 3, height, width]`, nominally from 0 to 1 and not yet held to that: a
     /// clamp on the device could turn what is not a number into one.
-    pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
-        let latents = self.latent.to_vae(latents);
-        let pictures = self.autoencoder.decode(latents, self.latent.factor, self.compute.info.largest_buffer);
-        pictures / 2.0 + 0.5
+    pub fn decode(&self, decoder: &Decoder, latents: Tensor<4>) -> Tensor<4> {
+        decoder.decode(self.latent.to_vae(latents)) / 2.0 + 0.5
     }
 
     /// The precision that the autoencoder computes in.
@@ -255,9 +286,23 @@ impl LatentDiffusion {
     }
 }
 
+/// The text encoders of a model.
+pub struct Reader<'a> {
+    model: &'a LatentDiffusion,
+    networks: Vec<Rc<ClipText>>,
+}
+
+impl Reader<'_> {
+    /// Encodes prompts; the negative one only if the guidance is on.
+    pub fn condition(&self, prompts: &Prompts, guidance: Guidance) -> Result<Conditioning, PromptError> {
+        let Self { model, networks } = self;
+        model.text.encode(networks, prompts, model.is_guided(guidance), &model.compute.device)
+    }
+}
+
 /// A model led by a prompt.
-pub struct Denoiser<'a> {
-    unet: &'a UNet,
+pub struct Denoiser {
+    unet: Rc<UNet>,
     prediction: Prediction,
     guidance: Guidance,
     /// One row per picture and prompt: all pictures with the negative prompt, if there is one, then all with the prompt.
@@ -270,7 +315,7 @@ pub struct Denoiser<'a> {
     rows_at_once: usize,
 }
 
-impl Denoiser<'_> {
+impl Denoiser {
     /// The UNet's input for rows `start` up to `end`, `sample` being theirs.
     fn input<'a>(&'a self, sample: Tensor<4>, timesteps: &'a [f32], start: usize, end: usize) -> UNetInput<'a> {
         let count = end - start;
@@ -289,7 +334,7 @@ impl Denoiser<'_> {
     }
 }
 
-impl Denoise for Denoiser<'_> {
+impl Denoise for Denoiser {
     fn denoise(&self, x: Tensor<4>, at: Level) -> Tensor<4> {
         let batch = x.dims()[0];
         let rows = (x.clone() * input_scale(at)).repeat_dim(0, self.passes);

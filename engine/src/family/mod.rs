@@ -10,6 +10,7 @@
 mod autoencoder;
 mod files;
 pub mod latent_diffusion;
+mod part;
 mod sd1;
 mod sd2;
 mod sdxl;
@@ -19,9 +20,10 @@ mod text;
 use crate::latent::Preview;
 use crate::schedule::AlignedTo;
 
-pub use autoencoder::Autoencoder;
+pub use autoencoder::{Autoencoder, Decoder};
 pub use files::{Files, FilesError, LoadError};
 pub use latent_diffusion::{LatentDiffusion, load};
+pub use part::Keep;
 pub use sketch::Sketch;
 pub use text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts};
 

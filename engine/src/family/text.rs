@@ -1,7 +1,11 @@
 //! From prompts to what a UNet is led by.
 
+use std::rc::Rc;
+
 use burn::tensor::{Device, Tensor};
 
+use super::files::LoadError;
+use super::part::Part;
 use super::{Encoder, Layer, Pooled};
 use crate::model::clip::{ClipOutput, ClipText, TokensError};
 use crate::prompt::{Chunk, Tokenizer, TokenizerError, filler, split};
@@ -90,7 +94,11 @@ impl MicroConditioning {
 /// A text encoder with its tokenizer.
 #[derive(Debug)]
 pub(super) struct TextEncoder {
-    pub(super) network: ClipText,
+    pub(super) network: Part<ClipText>,
+    /// Features of its text vectors.
+    pub(super) features: usize,
+    /// The most tokens that it reads at once.
+    pub(super) positions: usize,
     pub(super) tokenizer: Tokenizer,
     pub(super) recipe: Encoder,
 }
@@ -112,19 +120,30 @@ pub(super) struct TextEncoders {
 impl TextEncoders {
     /// Features of the joined text vectors.
     pub(super) fn features(&self) -> usize {
-        self.encoders.iter().map(|encoder| encoder.network.features()).sum()
+        self.encoders.iter().map(|encoder| encoder.features).sum()
     }
 
-    /// Encodes the prompts; the negative one only where `guided`.
-    pub(super) fn encode(&self, prompts: &Prompts, guided: bool, device: &Device) -> Result<Conditioning, PromptError> {
+    /// The networks, ready to read.
+    pub(super) fn networks(&self) -> Result<Vec<Rc<ClipText>>, LoadError> {
+        self.encoders.iter().map(|encoder| encoder.network.get()).collect()
+    }
+
+    /// Encodes the prompts with the [`networks`](Self::networks); the negative one only where `guided`.
+    pub(super) fn encode(
+        &self,
+        networks: &[Rc<ClipText>],
+        prompts: &Prompts,
+        guided: bool,
+        device: &Device,
+    ) -> Result<Conditioning, PromptError> {
         let windows = self.windows(prompts, guided)?;
         let mut positive = Vec::new();
         let mut negative = Vec::new();
-        for (encoder, windows) in self.encoders.iter().zip(windows) {
-            positive.push(encoder.lead(windows.positive, prompts.clip_skip, device)?);
+        for ((encoder, network), windows) in self.encoders.iter().zip(networks).zip(windows) {
+            positive.push(encoder.lead(network, windows.positive, prompts.clip_skip, device)?);
             if let Some(windows) = windows.negative {
                 // As in diffusers, only the prompt itself is read at another layer.
-                negative.push(encoder.lead(windows, 1, device)?);
+                negative.push(encoder.lead(network, windows, 1, device)?);
             }
         }
         let positive = side_by_side(positive);
@@ -140,7 +159,7 @@ impl TextEncoders {
     /// Cuts the prompts into windows for each encoder, as many for each.
     fn windows(&self, prompts: &Prompts, guided: bool) -> Result<Vec<Windows>, PromptError> {
         // All encoders read windows of one length, or their features could not be joined.
-        let lengths = self.encoders.iter().map(|encoder| encoder.tokenizer.window(encoder.network.positions()));
+        let lengths = self.encoders.iter().map(|encoder| encoder.tokenizer.window(encoder.positions));
         let window = lengths.min().unwrap_or(0);
         let second = |other: &Option<String>, first: &str| match other.as_deref() {
             Some(text) if !text.is_empty() => text.to_owned(),
@@ -172,13 +191,13 @@ impl TextEncoders {
 
 impl TextEncoder {
     /// Encodes the windows of one prompt. What is pooled comes from the first.
-    fn lead(&self, windows: Vec<Chunk>, clip_skip: u32, device: &Device) -> Result<Lead, PromptError> {
+    fn lead(&self, network: &ClipText, windows: Vec<Chunk>, clip_skip: u32, device: &Device) -> Result<Lead, PromptError> {
         let windows: Vec<_> = windows.into_iter().map(|chunk| chunk.ids).collect();
         let mut states = Vec::new();
         let mut pooled = None;
         for some in windows.chunks(WINDOWS_AT_ONCE) {
-            let output = self.network.forward(some, device)?;
-            states.push(self.state(&output, clip_skip)?);
+            let output = network.forward(some, device)?;
+            states.push(self.state(network, &output, clip_skip)?);
             pooled = pooled.or_else(|| Some(output.pooled.narrow(0, 0, 1)));
         }
         let states = Tensor::cat(states, 0);
@@ -188,7 +207,7 @@ impl TextEncoder {
         Ok(Lead { context: states.reshape([1, count * tokens, features]), pooled })
     }
 
-    fn state(&self, output: &ClipOutput, clip_skip: u32) -> Result<Tensor<3>, PromptError> {
+    fn state(&self, network: &ClipText, output: &ClipOutput, clip_skip: u32) -> Result<Tensor<3>, PromptError> {
         let usual = match self.recipe.layer {
             Layer::LastNormed => 0,
             Layer::Penultimate => 1,
@@ -200,7 +219,7 @@ impl TextEncoder {
         let state = state.ok_or(PromptError::ClipSkip { asked: clip_skip, most })?;
         Ok(match self.recipe.layer {
             Layer::LastNormed if back == 0 => output.last.clone(),
-            Layer::LastNormed => self.network.final_norm(state),
+            Layer::LastNormed => network.final_norm(state),
             Layer::Penultimate => state,
         })
     }

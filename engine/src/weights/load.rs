@@ -108,6 +108,14 @@ pub fn load_into<M: Module>(
     }
 }
 
+/// Compares a module's parameter list with a checkpoint, as [`load_into`] does before it uploads anything.
+///
+/// # Errors
+/// [`LoadError::Mismatch`] names every missing, unexpected and mis-shaped tensor at once.
+pub fn check<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>, keys: &KeyMap) -> Result<(), LoadError> {
+    plan(module, component, checkpoint, keys).map(drop)
+}
+
 /// Which tensor each parameter takes: parameter name to tensor name.
 type Plan = BTreeMap<String, String>;
 

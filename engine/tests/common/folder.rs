@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::rc::Rc;
 
 use encaustic_engine::family::{Files, FilesError};
 use encaustic_engine::weights::{SourceError, WeightSource};
@@ -20,6 +21,11 @@ impl Folder {
         let mut folder = Self::default();
         folder.read("", &golden_dir().join(path));
         folder
+    }
+
+    /// The folder as the engine takes it.
+    pub fn files(&self) -> Rc<dyn Files> {
+        Rc::new(self.clone())
     }
 
     fn read(&mut self, prefix: &str, path: &Path) {

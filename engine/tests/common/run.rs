@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use encaustic_engine::device::{Compute, DeviceName, Precision, open};
-use encaustic_engine::family::{self, LatentDiffusion};
+use encaustic_engine::family::{self, Keep, LatentDiffusion};
 use encaustic_engine::latent::Picture;
 use encaustic_engine::noise::NoiseSource;
 use encaustic_engine::pipeline::{Moment, Observer};
@@ -23,12 +23,12 @@ pub fn compute() -> Compute {
 
 /// Loads a model on it.
 pub fn load(folder: &Folder) -> LatentDiffusion {
-    load_on(folder, &compute())
+    load_on(folder, &compute(), Keep::All)
 }
 
 /// Loads a model on a device.
-pub fn load_on(folder: &Folder, compute: &Compute) -> LatentDiffusion {
-    family::load(folder, None, compute).unwrap_or_else(|e| panic!("{e}"))
+pub fn load_on(folder: &Folder, compute: &Compute, keep: Keep) -> LatentDiffusion {
+    family::load(&folder.files(), None, compute, keep).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Noise that was drawn before.
@@ -53,6 +53,7 @@ impl NoiseSource for Recorded {
 /// Keeps what a run shows, and stops it when told.
 #[derive(Default)]
 pub struct Watch {
+    pub loaded: usize,
     pub text: usize,
     pub noise: Option<Floats>,
     pub steps: Vec<Floats>,
@@ -64,6 +65,7 @@ pub struct Watch {
 impl Observer for Watch {
     fn at(&mut self, moment: Moment<'_>) -> ControlFlow<()> {
         match moment {
+            Moment::Loaded => self.loaded += 1,
             Moment::Text => self.text += 1,
             Moment::Noise(noise) => self.noise = Some(noise.clone()),
             Moment::Step { done, of, latents, .. } => {

@@ -1,0 +1,82 @@
+//! Networks that are on the device all the time, or only while they are needed.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use burn::tensor::Device;
+
+use super::files::LoadError;
+use crate::device::{Compute, Precision};
+
+/// Which networks of a model stay on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All: nothing is read twice. For many runs, where memory allows.
+    All,
+    /// None: each is read when its turn comes (text encoders, UNet, autoencoder) and given up after it. A run needs no
+    /// more memory than the largest of them does.
+    InTurn,
+}
+
+/// Reads a network's weights and brings them to the device.
+type Read<M> = Box<dyn Fn(Precision, &Device) -> Result<M, LoadError>>;
+
+/// A network of a model.
+pub(super) struct Part<M> {
+    read: Read<M>,
+    device: Device,
+    precision: Precision,
+    keep: Keep,
+    held: RefCell<Option<Rc<M>>>,
+}
+
+impl<M> Part<M> {
+    /// A network that `read` reads; at once, if it is to stay.
+    pub(super) fn new(
+        keep: Keep,
+        compute: &Compute,
+        read: impl Fn(Precision, &Device) -> Result<M, LoadError> + 'static,
+    ) -> Result<Self, LoadError> {
+        let Compute { device, precision, .. } = compute.clone();
+        let part = Self { read: Box::new(read), device, precision, keep, held: RefCell::new(None) };
+        if keep == Keep::All {
+            part.get()?;
+        }
+        Ok(part)
+    }
+
+    /// The network. Where it is not to stay, it goes with the last handle.
+    pub(super) fn get(&self) -> Result<Rc<M>, LoadError> {
+        if let Some(held) = self.held.borrow().as_ref() {
+            return Ok(Rc::clone(held));
+        }
+        if self.keep == Keep::InTurn {
+            // What was there before goes back to the system first, or there would have to be room for both.
+            self.device.memory_cleanup();
+        }
+        let network = Rc::new((self.read)(self.precision, &self.device)?);
+        if self.keep == Keep::All {
+            self.held.replace(Some(Rc::clone(&network)));
+        }
+        Ok(network)
+    }
+
+    /// The precision that the network computes in.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Reads the network in another precision from now on.
+    pub(super) fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+        self.held.replace(None);
+    }
+}
+
+impl<M> fmt::Debug for Part<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.held.borrow().is_some();
+        f.debug_struct("Part").field("precision", &self.precision).field("keep", &self.keep).field("held", &held).finish()
+    }
+}

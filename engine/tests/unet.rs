@@ -155,7 +155,8 @@ fn inputs_are_checked() {
         change(&mut input);
         unet.accepts(&input).unwrap_err().to_string()
     };
-    let cases: [(&str, &dyn Fn(&mut UNetInput<'_>)); 10] = [
+    type Change<'a> = &'a dyn Fn(&mut UNetInput<'_>);
+    let cases: [(&str, Change<'_>); 10] = [
         ("4 channels", &|i| i.sample = Tensor::zeros([2, 9, 8, 12], &device)),
         ("1 or 2", &|i| i.timesteps = &[1.0, 2.0, 3.0]),
         ("1 or 2", &|i| i.timesteps = &[]),

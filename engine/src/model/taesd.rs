@@ -174,6 +174,7 @@ pub struct Stack {
 }
 
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are a dozen in all, and most are blocks")]
 enum Layer {
     Conv(Conv2d),
     Block(Block),

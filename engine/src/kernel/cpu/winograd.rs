@@ -10,6 +10,8 @@
 //! the fly, some channels at a time, into a buffer that stays in the second-level cache: transformed filters kept for a
 //! whole network would take four times its memory.
 
+#![allow(clippy::needless_range_loop, reason = "an index stands for the same row or column in several arrays")]
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 

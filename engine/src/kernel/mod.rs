@@ -10,6 +10,7 @@
 //! cost nothing. Burn's own operations take such tensors too, but may copy them.
 
 mod attention;
+mod convolution;
 #[cfg(all(feature = "flex", not(target_family = "wasm")))]
 mod cpu;
 mod layer;

@@ -65,12 +65,7 @@ fn case<const D: usize, const E: usize>(
     ours: impl Fn() -> Tensor<D> + 'static,
     burn: impl Fn() -> Tensor<E> + 'static,
 ) -> Case {
-    Case {
-        name,
-        flops: flops as f64,
-        ours: Box::new(move || wait(ours())),
-        burn: Box::new(move || wait(burn())),
-    }
+    Case { name, flops: flops as f64, ours: Box::new(move || wait(ours())), burn: Box::new(move || wait(burn())) }
 }
 
 /// Waits until a result is there; a GPU only queues work.

@@ -13,6 +13,8 @@ mod attention;
 mod convolution;
 #[cfg(all(feature = "flex", not(target_family = "wasm")))]
 mod cpu;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod flash;
 mod layer;
 mod pointwise;
 mod spatial;

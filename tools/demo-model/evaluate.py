@@ -86,7 +86,7 @@ def main():
     p.add_argument("folder", nargs="?")
     p.add_argument("--truth", action="store_true")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--cfg", type=float, default=4.0)
+    p.add_argument("--cfg", type=float, default=3.0)
     p.add_argument("--steps", type=int, default=25)
     p.add_argument("--pairs", type=int, default=160)
     p.add_argument("--failed", action="store_true", help="list the prompts that were not obeyed")

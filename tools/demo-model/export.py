@@ -13,7 +13,7 @@ import vae
 from common import save
 
 # What `encaustic` takes where its user says nothing.
-STEPS, CFG = 25, 4.0
+STEPS, CFG = 25, 3.0
 
 
 def save_half(model, folder, config, file):

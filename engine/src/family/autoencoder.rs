@@ -71,7 +71,7 @@ impl Autoencoder {
             let weights = package.checkpoint(folder, compute.precision.files())?;
             match &config {
                 Config::Kl(config) => {
-                    let shell = Vae::new(config, &compute.device)?;
+                    let shell = Vae::new(config, &compute.device).map_err(|error| package.unfit(error))?;
                     let keys = package.keys(folder, Vae::keys(), &parameters(&shell));
                     check(&shell, name, &weights, &keys)?;
                     let own = *shell.facts();

@@ -139,7 +139,7 @@ fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
 
 fn text_encoder(package: &Rc<Package>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {
     let config = ClipConfig::parse(&required_text(&**package, &format!("{}/config.json", recipe.folder))?)?;
-    let shell = ClipText::new(&config, &compute.device)?;
+    let shell = ClipText::new(&config, &compute.device).map_err(|error| package.unfit(error))?;
     let keys = package.keys(recipe.folder, ClipText::keys(), &parameters(&shell));
     check(&shell, recipe.folder, &package.checkpoint(recipe.folder, compute.precision.files())?, &keys)?;
     let tokenizer = tokenizer(&**package, recipe)?;
@@ -171,7 +171,7 @@ fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError>
 
 fn unet(package: &Rc<Package>, compute: &Compute, keep: Keep) -> Result<(Part<UNet>, UNetFacts), LoadError> {
     let config = UNetConfig::parse(&required_text(&**package, "unet/config.json")?)?;
-    let shell = UNet::new(&config, &compute.device)?;
+    let shell = UNet::new(&config, &compute.device).map_err(|error| package.unfit(error))?;
     let keys = package.keys("unet", KeyMap::identity(), &parameters(&shell));
     check(&shell, "unet", &package.checkpoint("unet", compute.precision.files())?, &keys)?;
     let facts = shell.facts().clone();

@@ -24,11 +24,13 @@ mod text;
 
 use crate::latent::Preview;
 use crate::schedule::AlignedTo;
+use crate::weights::{KeyMap, Parameter};
 
 pub use autoencoder::{Autoencoder, Decoder};
 pub use files::{Files, FilesError, LoadError};
 pub use latent_diffusion::{LatentDiffusion, load};
 pub use original::{Heads, Layout, Naming, OriginalError, Outline, Predicted, SingleFile, TextPlace, Use};
+pub use package::configuration;
 pub use part::Keep;
 pub use sketch::Sketch;
 pub use text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts};
@@ -57,6 +59,14 @@ pub struct Family {
     pub aligned_to: AlignedTo,
     /// What to do where neither the user nor the model says.
     pub defaults: Defaults,
+}
+
+impl Family {
+    /// Where a checkpoint in one file has the parameters of a part: `unet`, `vae`, or a text encoder's folder; `None` for
+    /// another name. `parameters` are all that the part's network has.
+    pub fn keys(&self, part: &str, parameters: &[Parameter]) -> Option<KeyMap> {
+        original::keys(self, part, parameters)
+    }
 }
 
 /// What the models of a family do.

@@ -3,9 +3,12 @@
 
 use std::rc::Rc;
 
-use super::files::{Files, FilesError, LoadError, checkpoint};
-use super::original::{Original, SingleFile};
+use serde_json::Value;
+
 use super::Family;
+use super::files::{Files, FilesError, LoadError, checkpoint};
+use super::original::{Original, OriginalError, SingleFile};
+use crate::model::config::ConfigError;
 use crate::weights::{Checkpoint, KeyMap, Parameter, Precision, WeightSource};
 
 /// A model, or an autoencoder alone.
@@ -26,6 +29,14 @@ impl Package {
         let open = |file: SingleFile<'_>| Original::autoencoder(&**files, file.path, family);
         let original = files.single_file().map(open).transpose()?;
         Ok(Self { files: Rc::clone(files), original })
+    }
+
+    /// What is wrong with a network's configuration; where it was made, that the family's networks are built otherwise.
+    pub(super) fn unfit(&self, error: ConfigError) -> LoadError {
+        match self.original {
+            Some(_) => OriginalError::Unusual { why: error.to_string() }.into(),
+            None => error.into(),
+        }
     }
 
     /// Refuses a single file without an autoencoder, in other words than a folder without one.
@@ -61,18 +72,43 @@ impl Files for Package {
         self.files.list(folder)
     }
 
-    /// A file that is there comes before one that would be made.
+    /// What is made for a single file gives way to what lies beside it: a network's configuration field by field, so that
+    /// it is enough to tell what shapes cannot; anything else as a whole.
     fn text(&self, path: &str) -> Result<Option<Vec<u8>>, FilesError> {
         let failed = |why: String| FilesError { path: path.to_owned(), why };
-        if let Some(text) = self.files.text(path)? {
-            return Ok(Some(text));
-        }
-        let Some(original) = &self.original else { return Ok(None) };
-        let config = original.config(path).map_err(|error| failed(error.to_string()))?;
-        config.map(|config| serde_json::to_vec(&config)).transpose().map_err(|error| failed(error.to_string()))
+        let given = self.files.text(path)?;
+        let is_network = path.ends_with("config.json") && !path.starts_with("scheduler/");
+        let Some(original) = self.original.as_ref().filter(|_| given.is_none() || is_network) else { return Ok(given) };
+        let made = original.config(path).map_err(|error| failed(error.to_string()))?;
+        let text = match (made, &given) {
+            (None, _) => return Ok(given),
+            (Some(made), None) => serde_json::to_vec(&made),
+            (Some(made), Some(given)) => serde_json::from_slice(given).and_then(|given| serde_json::to_vec(&over(made, given))),
+        };
+        text.map(Some).map_err(|error| failed(error.to_string()))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn WeightSource + '_>, FilesError> {
         self.files.open(path)
     }
+}
+
+/// One configuration with the fields of another over its own.
+fn over(mut made: Value, given: Value) -> Value {
+    match (made.as_object_mut(), given) {
+        (Some(fields), Value::Object(given)) => {
+            fields.extend(given);
+            made
+        }
+        (_, given) => given,
+    }
+}
+
+/// A file of a model's folder, as in `unet/config.json`: for a model in one file, the one that it stands for. `None` if
+/// there is none.
+///
+/// # Errors
+/// If a file is no model of a family here, or cannot be read.
+pub fn configuration(files: &Rc<dyn Files>, path: &str) -> Result<Option<Vec<u8>>, LoadError> {
+    Ok(Package::model(files)?.text(path)?)
 }

@@ -19,6 +19,7 @@ pub(super) static FAMILY: Family = Family {
         upcast_attention: false,
         scaling_factor: 0.18215,
         prediction: Prediction::Epsilon,
+        named: &["sd_v1", "stable-diffusion-v1"],
         scheduler: SchedulerClass::Pndm,
         size: |_| 512,
     },

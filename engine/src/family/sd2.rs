@@ -30,6 +30,7 @@ pub(super) static FAMILY: Family = Family {
         upcast_attention: true,
         scaling_factor: 0.18215,
         prediction: Prediction::V,
+        named: &["sd_v2", "stable-diffusion-v2"],
         scheduler: SchedulerClass::Ddim,
         size: |prediction| match prediction {
             Prediction::V => 768,

@@ -19,6 +19,7 @@ pub(super) static FAMILY: Family = Family {
         upcast_attention: false,
         scaling_factor: 0.13025,
         prediction: Prediction::Epsilon,
+        named: &["sdxl_base", "stable-diffusion-xl-v1-base"],
         scheduler: SchedulerClass::Euler,
         size: |_| 1024,
     },

@@ -9,7 +9,12 @@ pub(super) static FAMILY: Family = Family {
     label: "Stable Diffusion XL refiner",
     role: Role::Refines,
     detect: |model| model.encoders == ["text_encoder_2"] && model.takes_pooled_text,
-    original: Layout { pipeline: "StableDiffusionXLImg2ImgPipeline", context: 1280, ..sdxl::FAMILY.original },
+    original: Layout {
+        pipeline: "StableDiffusionXLImg2ImgPipeline",
+        context: 1280,
+        named: &["sdxl_refiner", "stable-diffusion-xl-v1-refiner"],
+        ..sdxl::FAMILY.original
+    },
     encoders: &[Encoder {
         original: TextPlace { prefix: "conditioner.embedders.0.model.", ..sdxl::OPENCLIP.original },
         ..sdxl::OPENCLIP

@@ -116,7 +116,9 @@ impl Cut {
     /// The shape of the tensor that has a parameter of this `shape`.
     pub(super) fn whole(self, shape: &[usize]) -> Vec<usize> {
         match (self, shape) {
-            (Self::Third(_), [first, rest @ ..]) => std::iter::once(first.saturating_mul(3)).chain(rest.iter().copied()).collect(),
+            (Self::Third(_), [first, rest @ ..]) => {
+                std::iter::once(first.saturating_mul(3)).chain(rest.iter().copied()).collect()
+            }
             (Self::Transposed, [rows, columns]) => vec![*columns, *rows],
             _ => shape.to_vec(),
         }

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 
 use super::files::{Files, FilesError, LoadError};
 use super::{Encoder, FAMILIES, Family, Role};
+use crate::model::clip::ClipText;
+use crate::model::config::MAX_LAYERS;
+use crate::model::vae::Vae;
 use crate::prediction::Prediction;
 use crate::schedule::{SchedulerClass, SchedulerConfig};
 use crate::weights::{Checkpoint, Header, KeyMap, Parameter};
@@ -47,6 +50,9 @@ pub struct Layout {
     pub scaling_factor: f64,
     /// What the UNet predicts if nothing in the file says so.
     pub prediction: Prediction,
+    /// How the family is called in the metadata of its checkpoints and of what is made for them: what such names begin
+    /// with.
+    pub named: &'static [&'static str],
     /// The scheduler that diffusers gives to such models.
     pub scheduler: SchedulerClass,
     /// The size of the pictures that it was trained on, in pixels, if nothing in the file says so.
@@ -139,8 +145,13 @@ pub enum OriginalError {
     #[error("this is a model {0}; text to image needs one whose UNet takes latents alone")]
     Purpose(String),
     /// It works on what another model has begun.
-    #[error("this is {0}, which finishes what another model has begun and makes no pictures from text alone; give that other model")]
+    #[error(
+        "this is {0}, which finishes what another model has begun and makes no pictures from text alone; give that other model"
+    )]
     Refiner(&'static str),
+    /// It knows other noise than the families here.
+    #[error("this model was trained on other noise levels (EDM), which are not known here")]
+    Edm,
     /// A part is not in the file.
     #[error("the file has no {part}; {remedy}")]
     Lacks {
@@ -149,8 +160,11 @@ pub enum OriginalError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A network that is built in a way that its shapes do not tell, or that is not known.
-    #[error("{why}, so the network cannot be told from its weights; its `config.json` is needed beside the file")]
+    /// A network that is built in another way than the family's usually are, in what shapes do not tell.
+    #[error(
+        "{why}; the file has no configuration, and its family's does not fit: give those that came with it, in a folder of \
+         diffusers' layout (--config)"
+    )]
     Unusual {
         /// What is unusual.
         why: String,
@@ -184,6 +198,9 @@ impl Original {
         }
         if let Some(purpose) = outline.purpose().filter(|purpose| *purpose != Use::TextToImage) {
             return Err(OriginalError::Purpose(purpose.words()).into());
+        }
+        if outline.is_edm() {
+            return Err(OriginalError::Edm.into());
         }
         if !outline.has_encoders(family) {
             return lacks("text encoder, or not all of them", "give a whole checkpoint");
@@ -237,12 +254,10 @@ impl Original {
     /// Where the file has the parameters of a network; `parameters` are all that it has, `usual` is where diffusers has
     /// them.
     pub(super) fn keys(&self, part: &str, usual: KeyMap, parameters: &[Parameter]) -> KeyMap {
-        let encoder = self.family.encoders.iter().find(|encoder| part == encoder.folder);
-        match (part, encoder, self.vae) {
-            (_, Some(Encoder { original, .. }), _) => original.naming.keys(usual, parameters).under(original.prefix),
-            ("unet", ..) => unet::keys(parameters).under(UNET),
-            (_, _, Some(form)) => form.keys(usual, parameters),
-            _ => usual,
+        match self.vae {
+            // What comes alone is the part `""`.
+            Some(form) if part.is_empty() || part == "vae" => form.keys(usual, parameters),
+            _ => keys(self.family, part, parameters).unwrap_or(usual),
         }
     }
 
@@ -287,6 +302,18 @@ impl Original {
     }
 }
 
+/// Where a checkpoint of a family has the parameters of one of its parts: `unet`, `vae` or a text encoder's folder. All
+/// that the network has are given: some are numbered from the other end.
+pub(super) fn keys(family: &Family, part: &str, parameters: &[Parameter]) -> Option<KeyMap> {
+    let encoder = family.encoders.iter().find(|encoder| part == encoder.folder);
+    match (part, encoder) {
+        (_, Some(Encoder { original, .. })) => Some(original.naming.keys(ClipText::keys(), parameters).under(original.prefix)),
+        ("unet", _) => Some(unet::keys(parameters).under(UNET)),
+        ("vae", _) => Some(vae::Form::Prefixed.keys(Vae::keys(), parameters)),
+        _ => None,
+    }
+}
+
 fn open<'a>(files: &'a dyn Files, path: &str) -> Result<Checkpoint<'a>, LoadError> {
     let source = files.open(path)?;
     Checkpoint::single(path, source).map_err(|error| LoadError::Single { error })
@@ -301,13 +328,5 @@ fn header(files: &dyn Files, path: &str) -> Result<Header, LoadError> {
 /// How many there are from 0 on for which `has` says yes.
 fn count(has: impl Fn(usize) -> bool) -> usize {
     // More than any network may have, so that the network's own check refuses it.
-    (0..=crate::model::config::MAX_LAYERS).take_while(|index| has(*index)).count()
-}
-
-/// Refuses channels that do not fall into the groups or heads that the family's networks have.
-fn divisible(part: &str, channels: usize, by: usize, what: &str) -> Result<usize, OriginalError> {
-    if by != 0 && channels != 0 && channels.is_multiple_of(by) {
-        return Ok(channels / by);
-    }
-    Err(OriginalError::Unusual { why: format!("{part}: its {channels} channels are no multiple of {by}, the usual {what}") })
+    (0..=MAX_LAYERS).take_while(|index| has(*index)).count()
 }

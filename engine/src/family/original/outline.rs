@@ -98,14 +98,27 @@ impl<'a> Outline<'a> {
     }
 
     /// The family of the model that the file holds, or that it is a part of or an addition to: by its text encoders, or
-    /// if there are none by the width of the text that its UNet reads.
+    /// if there are none by the width of the text that its UNet reads, or by what the metadata calls it.
     pub fn family(&self) -> Option<&'static Family> {
         let by_text = || FAMILIES.iter().find(|family| self.has_encoders(family));
         let by_width = || {
             let width = self.context()?;
             FAMILIES.iter().find(|family| family.original.context == width)
         };
-        by_text().or_else(by_width).copied()
+        let by_name = || {
+            let named = [MODELSPEC_ARCHITECTURE, KOHYA_BASE].into_iter().filter_map(|key| self.header.metadata().get(key));
+            let named: Vec<_> = named.map(|name| name.trim().to_ascii_lowercase()).collect();
+            let is_called = |family: &Family| {
+                named.iter().any(|name| family.original.named.iter().any(|beginning| name.starts_with(beginning)))
+            };
+            FAMILIES.iter().find(|family| is_called(family))
+        };
+        by_text().or_else(by_width).or_else(by_name).copied()
+    }
+
+    /// Whether it was trained on noise levels of another kind (Karras et al. 2022), as Playground 2.5 was.
+    pub fn is_edm(&self) -> bool {
+        ["edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min"].into_iter().any(|name| self.has(name))
     }
 
     /// What its UNet predicts: by its marks, else by its metadata, else as usual in the family.

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::unet::{indexed, renamed};
-use super::{OriginalError, Outline, count, divisible};
+use super::{OriginalError, Outline, count};
 use crate::family::{Encoder, Pooled};
 use crate::model::clip::ClipText;
 use crate::weights::{Cut, KeyMap, Parameter, Place};
@@ -69,9 +69,8 @@ impl Naming {
 
 /// Where OpenCLIP has the parameters.
 fn open_clip() -> KeyMap {
-    let projection = |name: &str| {
-        (name == PROJECTION).then(|| Place { tensor: "text_projection".to_owned(), cut: Cut::Transposed })
-    };
+    let projection =
+        |name: &str| (name == PROJECTION).then(|| Place { tensor: "text_projection".to_owned(), cut: Cut::Transposed });
     // Some programs write it as a linear layer, in transformers' order.
     let linear = |name: &str| (name == PROJECTION).then(|| PROJECTION.to_owned());
     KeyMap::default().or(projection).or(linear).or(|name| match indexed(name, LAYERS) {
@@ -134,7 +133,7 @@ pub(super) fn config(outline: &Outline<'_>, encoder: &Encoder) -> Result<Value, 
         "hidden_size": features,
         "intermediate_size": dim(&format!("{LAYERS}0.mlp.fc1.weight"), 0)?,
         "num_hidden_layers": layers,
-        "num_attention_heads": divisible(part, features, HEAD, "features of a head")?,
+        "num_attention_heads": features / HEAD,
         "max_position_embeddings": dim("text_model.embeddings.position_embedding.weight", 0)?,
         "hidden_act": match encoder.original.naming {
             Naming::Clip => "quick_gelu",

@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::{GROUPS, Heads, Outline, OriginalError, UNET, count, divisible};
+use super::{GROUPS, Heads, OriginalError, Outline, UNET, count};
 use crate::family::Family;
+use crate::model::config::MAX_LAYERS;
 use crate::weights::{KeyMap, Parameter};
 
 /// Where the file has the parameters of the UNet that has these.
@@ -130,6 +131,9 @@ struct Level {
     depths: Vec<usize>,
 }
 
+/// More blocks than any network may have, so that the network's own check refuses it.
+const MAX_BLOCKS: usize = 4 * MAX_LAYERS;
+
 /// The `config.json` that diffusers would have; `sample_size` is height and width, in latents.
 pub(super) fn config(outline: &Outline<'_>, family: &Family, sample_size: [usize; 2]) -> Result<Value, OriginalError> {
     let shape = |name: &str| outline.shape(&format!("{UNET}{name}"));
@@ -140,7 +144,7 @@ pub(super) fn config(outline: &Outline<'_>, family: &Family, sample_size: [usize
     let depth = |block: &str| count(|index| shape(&format!("{block}.transformer_blocks.{index}.attn1.to_q.weight")).is_some());
 
     let mut levels = vec![Level::default()];
-    for block in 1..=4 * crate::model::config::MAX_LAYERS {
+    for block in 1..=MAX_BLOCKS {
         let Some(level) = levels.last_mut() else { break };
         if shape(&format!("input_blocks.{block}.0.op.weight")).is_some() {
             levels.push(Level::default());
@@ -185,19 +189,13 @@ pub(super) fn config(outline: &Outline<'_>, family: &Family, sample_size: [usize
         depths => Ok(depths.to_vec()),
     });
     let depths = depths.collect::<Result<Vec<_>, _>>()?;
-    let up_depths: Vec<Vec<usize>> = up.into_iter().map(|depths| depths.into_iter().map(|depth| depth.max(1)).collect()).collect();
+    let up_depths: Vec<Vec<usize>> =
+        up.into_iter().map(|depths| depths.into_iter().map(|depth| depth.max(1)).collect()).collect();
 
-    let mut heads = Vec::new();
-    for level in &levels {
-        divisible("unet", level.channels, GROUPS, "groups of a norm")?;
-        heads.push(match family.original.heads {
-            Heads::Count(count) => {
-                divisible("unet", level.channels, count, "heads")?;
-                count
-            }
-            Heads::Features(features) => divisible("unet", level.channels, features, "features of a head")?,
-        });
-    }
+    let heads = levels.iter().map(|level| match family.original.heads {
+        Heads::Count(count) => count,
+        Heads::Features(features) => level.channels / features,
+    });
     let mut config = json!({
         "_class_name": "UNet2DConditionModel",
         "in_channels": dim("input_blocks.0.0.weight", 1)?,
@@ -209,7 +207,7 @@ pub(super) fn config(outline: &Outline<'_>, family: &Family, sample_size: [usize
         "up_block_types": up_types,
         "transformer_layers_per_block": depths,
         "reverse_transformer_layers_per_block": up_depths,
-        "attention_head_dim": heads,
+        "attention_head_dim": heads.collect::<Vec<_>>(),
         "cross_attention_dim": outline.context().unwrap_or(family.original.context),
         "norm_num_groups": GROUPS,
         "use_linear_projection": shape("middle_block.1.proj_in.weight").is_some_and(|shape| shape.len() == 2),

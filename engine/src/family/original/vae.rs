@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::unet::{indexed, renamed};
-use super::{GROUPS, Layout, OriginalError, Outline, count, divisible};
+use super::{GROUPS, Layout, OriginalError, Outline, count};
 use crate::model::vae::Vae;
 use crate::weights::{KeyMap, Parameter};
 
@@ -74,11 +74,7 @@ impl Form {
         };
         let conv = |level: usize, layer: usize| format!("encoder.down_blocks.{level}.resnets.{layer}.conv1.weight");
         let levels = count(|level| shape(&conv(level, 0)).is_some());
-        let mut channels = Vec::new();
-        for level in 0..levels {
-            channels.push(dim(&conv(level, 0), 0)?);
-            divisible("vae", channels.last().copied().unwrap_or(0), GROUPS, "groups of a norm")?;
-        }
+        let channels = (0..levels).map(|level| dim(&conv(level, 0), 0)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "_class_name": "AutoencoderKL",
             "in_channels": dim("encoder.conv_in.weight", 1)?,

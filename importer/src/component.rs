@@ -217,3 +217,12 @@ fn is_embedding(file: &Outline<'_>) -> bool {
 pub(crate) fn embedding_widths(file: &Outline<'_>) -> Vec<usize> {
     file.header().tensors().values().filter_map(|info| info.shape.last().copied()).collect()
 }
+
+/// How many tokens a textual inversion stands for.
+pub(crate) fn embedding_vectors(file: &Outline<'_>) -> usize {
+    let rows = |shape: &[usize]| match shape {
+        [rows, _] => *rows,
+        _ => 1,
+    };
+    file.header().tensors().values().map(|info| rows(&info.shape)).max().unwrap_or(0)
+}

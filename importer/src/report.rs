@@ -7,7 +7,7 @@ use encaustic_engine::weights::Header;
 use serde::Serialize;
 
 use crate::adapter::{self, Adapter};
-use crate::component::{Component, Naming, embedding_widths, recognise, upscaler};
+use crate::component::{Component, Naming, embedding_vectors, embedding_widths, recognise, upscaler};
 use crate::metadata::Training;
 use crate::parts::{Missing, Part, dtypes, missing, parts};
 
@@ -168,39 +168,28 @@ const STRANGERS: [(&str, &str); 3] =
 
 fn notes(file: &Outline<'_>, component: Component, family: Option<&Family>) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut note = |is: bool, text: String| {
-        if is {
-            notes.push(text);
-        }
-    };
-    note(file.has_below("model_ema."), "it has averages of training (EMA) beside the weights, which are not used".to_owned());
-    note(file.is_edm(), "it was trained on other noise levels (EDM), which are not known here".to_owned());
-    note(
-        component == Component::Vae,
-        "VAEs of Stable Diffusion 1, 2 and XL have one shape: only its source tells which it is for".to_owned(),
-    );
-    if let Some((kind, scale)) = upscaler(file).filter(|_| component == Component::Upscaler) {
-        note(
-            true,
-            match scale {
-                Some(scale) => format!("{kind}, enlarges {scale} times"),
-                None => kind.to_owned(),
-            },
-        );
+    if file.has_below("model_ema.") {
+        notes.push("it has averages of training (EMA) beside the weights, which are not used".to_owned());
     }
-    if component == Component::TextualInversion {
-        let vectors: usize = file
-            .header()
-            .tensors()
-            .values()
-            .map(|info| if info.shape.len() == 2 { info.shape.first().copied().unwrap_or(0) } else { 1 })
-            .max()
-            .unwrap_or(0);
-        note(true, format!("{vectors} vectors; it is called up by the file's name"));
+    if file.is_edm() {
+        notes.push("it was trained on other noise levels (EDM), which are not known here".to_owned());
+    }
+    match component {
+        Component::Vae => {
+            notes.push("VAEs of Stable Diffusion 1, 2 and XL have one shape: only its source tells which it is for".to_owned());
+        }
+        Component::Upscaler => notes.extend(upscaler(file).map(|(kind, scale)| match scale {
+            Some(scale) => format!("{kind}, enlarges {scale} times"),
+            None => kind.to_owned(),
+        })),
+        Component::TextualInversion => {
+            notes.push(format!("{} vectors; it is called up by the file's name", embedding_vectors(file)));
+        }
+        _ => {}
     }
     let stranger = STRANGERS.iter().find(|(part, _)| file.header().tensors().keys().any(|name| name.contains(part)));
     if let Some((_, label)) = stranger.filter(|_| family.is_none()) {
-        note(true, format!("it looks like {label}, which is not among the families here"));
+        notes.push(format!("it looks like {label}, which is not among the families here"));
     }
     notes
 }

@@ -8,6 +8,7 @@ use encaustic_engine::prediction::Prediction;
 use crate::cli;
 use crate::failure::Refusal;
 use crate::library::ModelFiles;
+use crate::terminal;
 
 /// With what to compute.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Refusal
             single.is_model()?;
             // What lies beside a checkpoint under its name is meant for it.
             if let (None, Some(beside)) = (&vae, single.sibling()) {
-                tracing::info!(path = %beside.display(), "the VAE beside the checkpoint is used");
+                terminal::say(format_args!("{}: the VAE beside the checkpoint is used", beside.display()));
                 vae = Some(ModelFiles::autoencoder(&beside, config)?);
             }
             ModelFiles::Single(single.with_config(config.map(Path::to_owned)).with_prediction(prediction))

@@ -13,7 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 /// The folder of golden data in the repository.
-fn goldens() -> PathBuf {
+pub fn goldens() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens")
 }
 

@@ -200,7 +200,8 @@ impl Report {
         let mut text = self.component.label().to_owned();
         let mut details = Vec::new();
         if let Some(adapter) = &self.adapter {
-            details.push(if adapter.dora { format!("{}, DoRA", adapter.kind) } else { adapter.kind.to_owned() });
+            let kinds = [adapter.kind, if adapter.dora { "DoRA" } else { "" }];
+            details.extend(kinds.into_iter().filter(|kind| !["", text.as_str()].contains(kind)).map(str::to_owned));
         }
         let is_usual = self.naming == Some(Naming::Original) || self.component == Component::TextualInversion;
         details.extend(self.naming.filter(|_| !is_usual).map(|naming| naming.label().to_owned()));

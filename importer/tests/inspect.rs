@@ -148,7 +148,7 @@ fn single_networks_and_small_files() {
         (
             "kohya",
             kohya(".lora_down.weight", &[4, 768]),
-            (Lora, Some(Naming::Kohya), Some("sd1"), "LoRA (LoRA, kohya) for Stable Diffusion 1", "changes a model"),
+            (Lora, Some(Naming::Kohya), Some("sd1"), "LoRA (kohya) for Stable Diffusion 1", "changes a model"),
         ),
         ("sd2 lora", kohya(".lora_down.weight", &[4, 1024]), (Lora, Some(Naming::Kohya), Some("sd2"), "LoRA", "changes")),
         ("xl lora", kohya(".lora_down.weight", &[4, 2048]), (Lora, Some(Naming::Kohya), Some("sdxl"), "LoRA", "changes")),
@@ -167,14 +167,14 @@ fn single_networks_and_small_files() {
         (
             "a convolution of one point",
             kohya(".lora_down.weight", &[4, 768, 1, 1]),
-            (Lora, Some(Naming::Kohya), Some("sd1"), "(LoRA, kohya)", "changes"),
+            (Lora, Some(Naming::Kohya), Some("sd1"), "LoRA (kohya)", "changes"),
         ),
         ("loha", kohya(".hada_w1_a", &[8, 4]), (Lora, Some(Naming::Kohya), None, "LoHa", "changes")),
         ("lokr", kohya(".lokr_w1", &[8, 4]), (Lora, Some(Naming::Kohya), None, "LoKr", "changes")),
         (
             "dora",
             kohya(".lora_down.weight", &[4, 768]).with("lora_unet_x.dora_scale", Array::zeros(&[8, 1])),
-            (Lora, Some(Naming::Kohya), Some("sd1"), "LoRA, DoRA", "changes"),
+            (Lora, Some(Naming::Kohya), Some("sd1"), "LoRA (DoRA, kohya)", "changes"),
         ),
         ("full", kohya(".diff", &[8, 8]), (Lora, Some(Naming::Kohya), None, "full", "changes")),
         ("peft", one("unet.down_blocks.0.attn2.to_k.lora_A.weight"), (Lora, Some(Naming::Peft), None, "PEFT", "changes")),
@@ -279,11 +279,7 @@ fn prediction_and_distillation_are_told_with_their_source() {
     assert_eq!(distilled(&sdxl().with(cond_proj, Array::zeros(&[4, 2]))), Some("LCM"));
     assert_eq!(distilled(&sdxl().says("modelspec.title", "SDXL-Turbo")), Some("Turbo"));
     assert_eq!(distilled(&sdxl().says("modelspec.title", "Lightning 4 step")), Some("Lightning"));
-    assert_eq!(
-        distilled(&kohya(".lora_down.weight", &[4, 768]).says("ss_output_name", "pytorch_lcm-lora")),
-        None,
-        "part of a word"
-    );
+    assert_eq!(distilled(&kohya(".lora_down.weight", &[4, 768]).says("ss_output_name", "calcmap")), None, "part of a word");
     assert_eq!(distilled(&kohya(".lora_down.weight", &[4, 768]).says("ss_output_name", "LCM LoRA")), Some("LCM"));
 }
 

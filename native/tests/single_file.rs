@@ -146,7 +146,7 @@ fn a_file_is_described() {
     let lora = Checkpoint::zeros(&[("lora_unet_a_attn2_to_k.lora_down.weight", &[4, 768])]);
     let run = encaustic(&["info", write(&folder, "lora.safetensors", &lora).to_str().unwrap()]);
     run.status(0);
-    assert!(run.stdout.contains("LoRA (LoRA, kohya) for Stable Diffusion 1") && run.stdout.contains("rank 4"), "{}", run.stdout);
+    assert!(run.stdout.contains("LoRA (kohya) for Stable Diffusion 1") && run.stdout.contains("rank 4"), "{}", run.stdout);
 }
 
 #[track_caller]

@@ -56,7 +56,12 @@ fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Refusal
     let mut vae = args.vae.as_deref().map(|path| ModelFiles::autoencoder(path, config)).transpose()?;
     let model = match ModelFiles::find(args.model.as_deref())? {
         ModelFiles::Single(single) => {
-            single.is_model()?;
+            let report = single.model()?;
+            // Noise is what most models predict; the other assumption may be worth a second try.
+            let is_guess = report.prediction.is_some_and(|told| told.told_by.is_none() && told.kind == Prediction::V.name());
+            if is_guess && prediction.is_none() {
+                terminal::say("it is assumed that the UNet predicts v; if the picture is noise, try --prediction epsilon");
+            }
             // What lies beside a checkpoint under its name is meant for it.
             if let (None, Some(beside)) = (&vae, single.sibling()) {
                 terminal::say(format_args!("{}: the VAE beside the checkpoint is used", beside.display()));

@@ -85,13 +85,14 @@ impl Single {
         Ok(inspect(&header))
     }
 
-    /// Refuses a file from which no pictures can be made.
+    /// What the file is, if pictures can be made from it.
     ///
     /// # Errors
     /// With what it is instead.
-    pub fn is_model(&self) -> Result<(), Refusal> {
-        match self.inspect("model")?.unfit() {
-            None => Ok(()),
+    pub fn model(&self) -> Result<Report, Refusal> {
+        let report = self.inspect("model")?;
+        match report.unfit() {
+            None => Ok(report),
             Some(why) => Err(Refusal::new("model", format!("{}: {why}", self.path.display()))),
         }
     }

@@ -191,6 +191,11 @@ fn what_is_no_model_is_refused_by_its_name() {
     refused(&generate(&["--model", model, "--vae", lora]), &["vae: ", "this is a LoRA", "no VAE in it"]);
     refused(&generate(&["--model", model, "--prediction", "w"]), &["prediction: \"w\" is not known; give `epsilon`"]);
     refused(&generate(&["--model", model, "--config", model]), &["config: ", "not a folder"]);
+    // What is only assumed is said, unless the user decides.
+    let v = write(&folder, "v.safetensors", &Checkpoint::single_file("sd2").without("first_stage_model."));
+    let said = "assumed that the UNet predicts v";
+    refused(&generate(&["--model", v.to_str().unwrap()]), &[said, "--prediction epsilon"]);
+    assert!(!generate(&["--model", v.to_str().unwrap(), "--prediction", "v"]).stderr.contains(said));
     let folders = ["--model", reference.to_str().unwrap(), "--prediction", "v"];
     refused(&generate(&folders), &["prediction: this is for a model in one file"]);
 }

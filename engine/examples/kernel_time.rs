@@ -1,5 +1,6 @@
 //! Times the CPU's kernels at the shapes of a Stable Diffusion 1.5 UNet (64 x 64 latents, two pictures), beside Burn's
-//! own operations: `cargo run --release -p encaustic-engine --example kernel_time [-- FILTER [REPEATS]]`.
+//! own operations: `cargo build --release --workspace --example kernel_time`, then
+//! `target/release/examples/kernel_time [FILTER [REPEATS [DEVICE]]]`.
 //!
 //! One line per case: its name, floating point operations, and the fewest CPU-milliseconds of a call, over all threads,
 //! with our kernel and with Burn's. CPU time says more than the clock where the machine has other work. The two take
@@ -14,14 +15,18 @@ use burn::tensor::{
     module::{attention, conv2d, layer_norm},
     ops::{AttentionModuleOptions, ConvOptions},
 };
+use encaustic_engine::device::{Precision, open};
 use encaustic_engine::kernel::{self, Mask, Then};
+use futures_lite::future::block_on;
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let filter = args.next().unwrap_or_default();
     let repeats: usize = args.next().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let device = args.next().unwrap_or_else(|| "cpu".to_owned()).parse().unwrap_or_else(|error| panic!("{error}"));
+    let compute = block_on(open(device, Some(Precision::F32))).unwrap_or_else(|error| panic!("{error}"));
     println!("case\tGFLOP\tours\tBurn\tratio");
-    for case in cases(&Device::flex()) {
+    for case in cases(&compute.device) {
         if !case.name.contains(&filter) {
             continue;
         }
@@ -60,12 +65,14 @@ fn case<const D: usize, const E: usize>(
     ours: impl Fn() -> Tensor<D> + 'static,
     burn: impl Fn() -> Tensor<E> + 'static,
 ) -> Case {
-    Case {
-        name,
-        flops: flops as f64,
-        ours: Box::new(move || drop(black_box(ours()))),
-        burn: Box::new(move || drop(black_box(burn()))),
-    }
+    Case { name, flops: flops as f64, ours: Box::new(move || wait(ours())), burn: Box::new(move || wait(burn())) }
+}
+
+/// Waits until a result is there; a GPU only queues work.
+fn wait<const D: usize>(result: Tensor<D>) {
+    let device = result.device();
+    black_box(result);
+    device.sync().unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 fn cases(device: &Device) -> Vec<Case> {

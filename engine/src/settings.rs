@@ -77,7 +77,7 @@ pub fn resolve(request: &Request, model: &LatentDiffusion, seed: u64) -> Result<
             negative_2: request.negative_2.clone(),
             clip_skip: request.clip_skip.or(own.clip_skip).unwrap_or(1),
         },
-        seed: request.seed.or(own.seed).unwrap_or(seed),
+        seed: request.seed.unwrap_or(seed),
         batch: request.batch as usize,
         width,
         height,

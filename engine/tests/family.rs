@@ -103,6 +103,7 @@ fn what_is_wrong_with_a_folder_is_named() {
         (model().edit("scheduler/scheduler_config.json", set("_class_name", json!("X"))), "class \"X\" is not known"),
         (model().edit("unet/config.json", set("cross_attention_dim", json!(48))), "unet"),
         (model().with("encaustic.json", br#"{"stepz": 3}"#), "encaustic.json: unknown field `stepz`"),
+        (model().with("encaustic.json", br#"{"steps": 3, "negative": "blurry"}"#), "encaustic.json: a model may set sampler"),
         (model().with("encaustic.json", br#"{"steps": 0}"#), "encaustic.json: steps: 0 is not allowed"),
     ];
     let compute = compute();

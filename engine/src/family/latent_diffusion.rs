@@ -131,10 +131,16 @@ fn unknown(sketch: &Sketch) -> LoadError {
 fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
     let Some(text) = files.text(DEFAULTS)? else { return Ok(Request::default()) };
     let request: Request = serde_json::from_slice(&text).map_err(|error| LoadError::Defaults(error.to_string()))?;
-    let faults = encaustic_protocol::validate(&request, &catalog::catalog());
-    faults
-        .map(|()| request)
-        .map_err(|faults| LoadError::Defaults(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+    encaustic_protocol::validate(&request, &catalog::catalog())
+        .map_err(|faults| LoadError::Defaults(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let Request { sampler, schedule, steps, cfg, guidance_rescale, eta, width, height, clip_skip, .. } = request.clone();
+    let taken = Request { sampler, schedule, steps, cfg, guidance_rescale, eta, width, height, clip_skip, ..Request::default() };
+    if request != taken {
+        return Err(LoadError::Defaults(
+            "a model may set sampler, schedule, steps, cfg, guidance_rescale, eta, width, height and clip_skip; the rest is its user's".into(),
+        ));
+    }
+    Ok(request)
 }
 
 fn text_encoder(package: &Rc<Package>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {

@@ -1,7 +1,8 @@
 //! Scaled dot-product attention in bounded memory.
 //!
 //! At 64 x 64 latents SD 1.5 attends from 4096 tokens to 4096 in 8 heads: 512 MiB of scores per image in f32, which
-//! neither a browser's buffer limit nor a small GPU takes. The queries are therefore taken in chunks.
+//! neither a browser's buffer limit nor a small GPU takes. Kernels that never write scores down are used where they are
+//! right (`cpu`, `flash`); elsewhere the queries are taken in chunks.
 
 use burn::tensor::{Bool, Tensor, activation::softmax};
 
@@ -27,6 +28,10 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask) -> Tensor
     if let Some(out) = super::cpu::attention(&q, &k, &v, mask) {
         return out;
     }
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    if let Some(out) = super::flash::attention(&q, &k, &v, mask) {
+        return out;
+    }
     chunked(q, k, v, mask, SCORE_BYTES)
 }
 
@@ -48,7 +53,7 @@ pub fn attention_heads(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, m
 }
 
 /// Matrix product, softmax, matrix product, for as many queries at a time as keep the scores within `budget` bytes.
-fn chunked(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask, budget: usize) -> Tensor<4> {
+pub(super) fn chunked(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask, budget: usize) -> Tensor<4> {
     let [batch, heads, queries, d] = q.dims();
     let keys = k.dims()[2];
     let row = (batch * heads * keys * q.dtype().size()).max(1);

@@ -4,7 +4,12 @@ use burn::tensor::module::conv2d as burn_conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, FloatDType, Tensor};
 
+use super::convolution;
 use super::pointwise::{add, gelu, silu};
+
+/// Whether convolutions are computed as matrix products: where Burn has no better one. With SPIR-V and CUDA it uses
+/// matrix units, which it finds by tuning.
+const PATCHES: bool = !cfg!(any(feature = "spirv", feature = "cuda"));
 
 /// The same weight of a linear map `[out, in]` or a convolution `[out, in, height, width]`, in the order in memory in
 /// which [`linear`] or [`conv2d`] read it fastest. Any order gives the same results; this one spares them a
@@ -111,14 +116,19 @@ pub fn conv2d(
         return out;
     }
     let [outs, channels, kernel, _] = weight.dims();
-    let y = if kernel == 1 && stride == 1 && padding == 0 {
-        let [batch, _, height, width] = x.dims();
-        let y = weight.reshape([1, outs, channels]).matmul(x.reshape([batch, channels, height * width]));
-        let y = match bias {
-            Some(bias) => y + bias.reshape([1, outs, 1]),
-            None => y,
+    let is_pointwise = kernel == 1 && stride == 1 && padding == 0;
+    let y = if is_pointwise || PATCHES {
+        let y = if is_pointwise {
+            let [batch, _, height, width] = x.dims();
+            let y = weight.reshape([1, outs, channels]).matmul(x.reshape([batch, channels, height * width]));
+            y.reshape([batch, outs, height, width])
+        } else {
+            convolution::by_matmul(x, weight, stride, padding)
         };
-        y.reshape([batch, outs, height, width])
+        match bias {
+            Some(bias) => y + bias.reshape([1, outs, 1, 1]),
+            None => y,
+        }
     } else {
         burn_conv2d(x, weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1))
     };

@@ -10,8 +10,11 @@
 //! cost nothing. Burn's own operations take such tensors too, but may copy them.
 
 mod attention;
+mod convolution;
 #[cfg(all(feature = "flex", not(target_family = "wasm")))]
 mod cpu;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod flash;
 mod layer;
 mod pointwise;
 mod spatial;

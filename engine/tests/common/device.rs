@@ -34,16 +34,16 @@ pub fn cpu() -> Device {
 
 #[cfg(feature = "wgpu")]
 fn vulkan() -> Device {
-    use burn::tensor::DeviceType;
+    use encaustic_engine::device::{Api, DeviceName, Precision, open};
 
-    let present = Device::enumerate(DeviceType::Wgpu).into_vec();
-    let Some(device) = present.into_iter().next() else {
+    let name = DeviceName::Gpu { api: Api::Vulkan, index: None };
+    let compute = futures_lite::future::block_on(open(name, Some(Precision::F32))).unwrap_or_else(|error| {
         panic!(
-            "{VARIABLE}=vulkan, but no Vulkan adapter answers; on Debian the software driver is \
+            "{VARIABLE}=vulkan: {error}; on Debian the software driver is \
              `apt-get install mesa-vulkan-drivers libvulkan1`"
-        );
-    };
-    device
+        )
+    });
+    compute.device
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -323,3 +323,22 @@ fn a_user_may_know_better() {
     let vae = family::configuration(&Single::new(&spec).files(), "vae/config.json").unwrap().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&vae).unwrap()["sample_size"], json!([512, 640]));
 }
+
+#[test]
+fn a_unet_that_was_distilled_is_told_the_guidance() {
+    let config = Folder::open("models/lcm_unet").0.remove("config.json").unwrap();
+    let parameters = shell("unet", &config);
+    let keys = family("sd1").keys("unet", &parameters).unwrap();
+    let weights = Checkpoint::read(&common::golden_dir().join("models/lcm_unet/diffusion_pytorch_model.safetensors"));
+    let mut file = Checkpoint::single_file("sd15").without("model.diffusion_model.").says("ss_zero_terminal_snr", "True");
+    for Parameter { name, .. } in &parameters {
+        let place = keys.candidates(name).next().unwrap();
+        file = file.with(&place.tensor, weights.tensors[name].clone());
+    }
+    assert!(file.tensors.contains_key("model.diffusion_model.time_embed.cond_proj.weight"));
+    let files = Single::model("sd15", &file).files();
+    let model = family::load(&files, None, &compute(), Keep::InTurn).unwrap_or_else(|error| panic!("{error}"));
+    assert!(model.is_distilled);
+    assert_eq!((model.scheduler.class, model.scheduler.is_zero_snr()), (SchedulerClass::Lcm, true));
+    assert_eq!(shell("unet", &family::configuration(&files, "unet/config.json").unwrap().unwrap()), parameters);
+}

@@ -10,6 +10,7 @@ use common::run::{Watch, compute, load_files};
 use common::single::{MODELS, Single};
 use encaustic_engine::family::{self, Files, Keep};
 use encaustic_engine::pipeline::{Outcome, generate};
+use encaustic_engine::prediction::Prediction;
 use encaustic_engine::settings::resolve;
 use encaustic_protocol::Request;
 use futures_lite::future::block_on;
@@ -57,6 +58,10 @@ fn one_file_gives_the_picture_of_the_folder() {
         let ema = file.clone().with("model_ema.diffusion_modelinput_blocks00bias", Array::zeros(&[8]));
         let ema = ema.with("first_stage_model.loss.logvar", Array::zeros(&[1])).with("optimizer.step", Array::zeros(&[1]));
         same(&format!("{model} with averages"), &picture(&Single::model(model, &ema).files(), None), &expected);
+        // The measure would show a mistake: here, of what the UNet predicts.
+        let mut mistaken = Single::model(model, &file);
+        mistaken.prediction = Some(if model == "sd2" { Prediction::Epsilon } else { Prediction::V });
+        assert!(psnr(&picture(&mistaken.files(), None), &expected) < 40.0, "{model}");
     }
 }
 
@@ -69,8 +74,8 @@ fn an_autoencoder_may_come_in_a_file_of_its_own() {
     let prefixed = Checkpoint { tensors: whole.tensors.clone(), ..Checkpoint::default() };
     let groups = json!({"norm_num_groups": 4}).to_string();
     for (what, file) in [
-        ("without a prefix", bare.clone().with("loss.logvar", Array::zeros(&[1]))),
-        ("with the losses of its training", bare),
+        ("with the losses of its training", bare.clone().with("loss.logvar", Array::zeros(&[1]))),
+        ("without a prefix", bare),
         ("of a whole checkpoint", prefixed),
         ("by diffusers' names", Checkpoint::part("sdxl", "vae")),
     ] {

@@ -40,10 +40,11 @@ pub(crate) fn dtypes<'a>(tensors: impl Iterator<Item = &'a TensorInfo>) -> BTree
 
 /// The parts of a checkpoint in the original layout.
 pub(crate) fn parts(file: &Outline<'_>, family: Option<&Family>) -> Vec<Part> {
-    let encoders = family.into_iter().flat_map(|family| family.encoders);
-    let mut prefixes = vec![("unet", "model.diffusion_model."), ("vae", "first_stage_model."), ("ema", EMA)];
-    prefixes.extend(encoders.map(|encoder| (encoder.folder, encoder.original.prefix)));
-    let of = |tensor: &str| prefixes.iter().find(|(_, prefix)| tensor.starts_with(prefix)).map_or("other", |(name, _)| *name);
+    let of = |tensor: &str| match Outline::part(tensor, family) {
+        Some(part) => part,
+        None if tensor.starts_with(EMA) => "ema",
+        None => "other",
+    };
     let mut grouped: BTreeMap<&'static str, Vec<&TensorInfo>> = BTreeMap::new();
     for (name, info) in file.header().tensors() {
         grouped.entry(of(name)).or_default().push(info);

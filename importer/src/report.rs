@@ -146,12 +146,12 @@ fn unet_use(file: &Outline<'_>) -> Option<Use> {
 const FEW_STEPS: [(&str, &str); 4] = [("lcm", "LCM"), ("turbo", "Turbo"), ("lightning", "Lightning"), ("hyper", "Hyper")];
 /// Where such words may stand.
 const TITLES: [&str; 4] = ["modelspec.title", "modelspec.architecture", "ss_output_name", "modelspec.tags"];
-/// A UNet that takes the guidance as an input.
-const GUIDED: [&str; 3] =
-    ["model.diffusion_model.time_embed.cond_proj.weight", "time_embed.cond_proj.weight", "time_embedding.cond_proj.weight"];
+/// What has a UNet alone that takes the guidance as an input, under either names.
+const GUIDED: [&str; 2] = ["time_embed.cond_proj.weight", "time_embedding.cond_proj.weight"];
 
 fn distilled(file: &Outline<'_>) -> Option<Distilled> {
-    if let Some(tensor) = GUIDED.into_iter().find(|tensor| file.has(tensor)) {
+    let whole = file.takes_guidance().then_some("time_embed.cond_proj.weight");
+    if let Some(tensor) = whole.or_else(|| GUIDED.into_iter().find(|tensor| file.has(tensor))) {
         return Some(Distilled { kind: "LCM", told_by: tensor });
     }
     let metadata = file.header().metadata();

@@ -294,7 +294,7 @@ impl Original {
     fn scheduler(&self) -> SchedulerConfig {
         let Predicted { prediction, zero_snr, .. } = self.predicted();
         // A UNet that takes the guidance as an input was distilled for few steps.
-        let is_distilled = Outline::new(&self.header).has(&format!("{UNET}time_embed.cond_proj.weight"));
+        let is_distilled = Outline::new(&self.header).takes_guidance();
         let class = if is_distilled { SchedulerClass::Lcm } else { self.family.original.scheduler };
         let skip_prk_steps = (class == SchedulerClass::Pndm).then_some(true);
         let rescale_betas_zero_snr = zero_snr.then_some(true);

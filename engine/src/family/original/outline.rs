@@ -63,6 +63,21 @@ impl<'a> Outline<'a> {
         keys.candidates(name).find_map(found)
     }
 
+    /// The part of a checkpoint of `family` that a tensor belongs to, by its name: `unet`, `vae` or a text encoder's
+    /// folder.
+    pub fn part(tensor: &str, family: Option<&Family>) -> Option<&'static str> {
+        let encoders = family.into_iter().flat_map(|family| family.encoders);
+        let encoders = encoders.map(|encoder| (encoder.original.prefix, encoder.folder));
+        let mut parts = [(UNET, "unet"), (vae::PREFIX, "vae")].into_iter().chain(encoders);
+        parts.find(|(prefix, _)| tensor.starts_with(prefix)).map(|(_, part)| part)
+    }
+
+    /// Whether it has a UNet in the original layout that takes the guidance as an input, as those distilled for few steps
+    /// do (LCM).
+    pub fn takes_guidance(&self) -> bool {
+        self.has(&format!("{UNET}time_embed.cond_proj.weight"))
+    }
+
     /// Whether it has a UNet in the original layout.
     pub fn has_unet(&self) -> bool {
         self.has_below(UNET)

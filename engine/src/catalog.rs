@@ -1,15 +1,15 @@
-//! What this engine can do, collected from the tables in which each thing is declared: [`FAMILIES`], and the samplers
+//! What this engine can do, collected from the tables in which each thing is declared: [`FAMILIES`](crate::family::FAMILIES), and the samplers
 //! and schedules of their own rooms.
 
 use encaustic_protocol::{Catalog, Entry};
 
-use crate::family::FAMILIES;
+use crate::family::loadable;
 use crate::{sampling, schedule};
 
 /// The catalog: what menus show, what requests may say.
 pub fn catalog() -> Catalog {
     Catalog {
-        families: FAMILIES.iter().map(|family| Entry::new(family.id, family.label)).collect(),
+        families: loadable().map(|family| Entry::new(family.id, family.label)).collect(),
         samplers: sampling::entries(),
         schedules: schedule::entries(),
     }

@@ -4,12 +4,12 @@
 //! between, because a network only ever sees latents of unit variance.
 
 use burn::tensor::Tensor;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sampling::Level;
 
 /// What the network predicts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Prediction {
     /// The noise in its input (Ho et al. 2020).
     #[default]

@@ -93,6 +93,10 @@ fn what_is_wrong_with_a_folder_is_named() {
         (model().with("unet/diffusion_pytorch_model.safetensors", b"x"), "unet: diffusion_pytorch_model.safetensors"),
         (model().edit("model_index.json", set("text_encoder", json!([null, null]))), "no text encoder, which no family here"),
         (model().edit("model_index.json", set("text_encoder_2", json!(["t", "T5"]))), "text_encoder and text_encoder_2"),
+        (
+            Folder::open("models/sdxl").edit("model_index.json", set("text_encoder", json!([null, null]))),
+            "Stable Diffusion XL refiner, which finishes what another model has begun",
+        ),
         (model().edit("unet/config.json", set("in_channels", json!(9))), "unet: the weights do not fit"),
         (model().with_component("unet", Folder::open("models/inpaint_unet")), "a model for inpainting"),
         (model().edit("vae/config.json", set("_class_name", json!("VQModel"))), "\"VQModel\"; known are AutoencoderKL"),

@@ -278,3 +278,28 @@ fn good_files_are_read() {
     let many: Vec<String> = (0..MAX_TENSORS as u64).map(|i| tensor(&format!("t{i}"), "U8", "1", i, i + 1)).collect();
     assert_eq!(Header::read(&file(&table(&many), MAX_TENSORS)[..]).unwrap().tensors().len(), MAX_TENSORS);
 }
+
+/// Two names may stand for nothing but themselves; under any other name, or in any other shape, nothing is refused.
+#[test]
+fn marks_are_empty_and_no_tensors() {
+    let number = || tensor("a", "U8", "1", 0, 1);
+    let bytes = file(&table(&[number(), tensor("v_pred", "F32", "0", 1, 1), tensor("ztsnr", "F16", "0", 0, 0)]), 1);
+    let read = Header::read(&bytes[..]).unwrap();
+    assert!(read.is_marked("v_pred") && read.is_marked("ztsnr") && !read.is_marked("a"));
+    assert_eq!(read.tensors().keys().collect::<Vec<_>>(), ["a"]);
+    let full = Header::read(&file(&table(&[tensor("v_pred", "U8", "1", 0, 1)]), 1)[..]).unwrap();
+    assert!(!full.is_marked("v_pred") && full.tensors().contains_key("v_pred"));
+    for bad in [
+        tensor("w_pred", "F32", "0", 1, 1),
+        tensor("v_pred", "F32", "0,0", 1, 1),
+        tensor("v_pred", "F32", "0,18446744073709551615", 1, 1),
+        tensor("v_pred", "F32", "0", 0, 1),
+        tensor("v_pred", "F32", "0", 2, 2),
+        tensor("v_pred", "X32", "0", 1, 1),
+    ] {
+        let error = refusal(&file(&table(&[number(), bad.clone()]), 1));
+        assert!(matches!(error, HeaderError::Shape { .. } | HeaderError::Dtype { .. }), "{bad}: {error:?}");
+    }
+    let twice = table(&[tensor("ztsnr", "F32", "0", 0, 0), tensor("ztsnr", "F32", "0", 0, 0)]);
+    assert!(matches!(refusal(&file(&twice, 0)), HeaderError::Duplicate(name) if name == "ztsnr"));
+}

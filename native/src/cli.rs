@@ -70,7 +70,7 @@ pub enum Command {
     Generate(Box<Generate>),
     /// List the devices that can compute here
     Devices,
-    /// Tell what a model folder holds: family, components, parameters, precision, hash
+    /// Tell what a model's folder or any file of weights holds: family, components, parameters, precision, hash
     Info(Info),
     /// Tell with what settings a PNG picture was made
     PngInfo(PngInfo),
@@ -111,13 +111,25 @@ pub struct Generate {
 /// With what to compute.
 #[derive(Debug, Args)]
 pub struct Engine {
-    /// The model: a folder in the layout of diffusers, a name in the folder of models, or `demo`, the one in the box
-    #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::DirPath, help_heading = "Model and machine")]
+    /// The model: a checkpoint in one `.safetensors` file, a folder in the layout of diffusers, a name in the folder of
+    /// models, or `demo`, the one in the box
+    #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub model: Option<String>,
 
-    /// Another VAE: a folder with config.json and weights
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "Model and machine")]
+    /// Another VAE: its file, or a folder with config.json and weights. Beside MODEL.safetensors, a file
+    /// MODEL.vae.safetensors is used without asking
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub vae: Option<PathBuf>,
+
+    /// For a model in one file: a folder with configurations or tokenizers in the layout of diffusers, where its family's
+    /// usual ones do not fit
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Model and machine")]
+    pub config: Option<PathBuf>,
+
+    /// For a model in one file: what its UNet predicts, where the file does not say and it is not what its family's
+    /// usually do
+    #[arg(long, value_name = "epsilon|v", help_heading = "Model and machine")]
+    pub prediction: Option<String>,
 
     /// Where to compute: `auto` for the best that answers, or a name that `encaustic devices` lists
     #[arg(long, value_name = "NAME", default_value = "auto", help_heading = "Model and machine")]
@@ -131,8 +143,8 @@ pub struct Engine {
 /// `encaustic info`
 #[derive(Debug, Args)]
 pub struct Info {
-    /// A folder in the layout of diffusers, a name in the folder of models, or `demo`
-    #[arg(value_hint = ValueHint::DirPath)]
+    /// A `.safetensors` file of any kind, a folder in the layout of diffusers, a name in the folder of models, or `demo`
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub model: String,
 }
 

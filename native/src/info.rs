@@ -1,5 +1,5 @@
 //! `encaustic info`: what a model folder holds, told from its configurations and the headers of its weights; no
-//! tensor is read.
+//! tensor is read. A single file is told about in [`info_file`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::failure::{Failure, Refusal};
 use crate::hash::{self, Sha};
 use crate::library::{ModelFiles, Source};
-use crate::terminal;
+use crate::{info_file, terminal};
 
 /// The component whose file gives the model its hash: it is what distinguishes one model from another.
 const HASHED: &str = "unet";
@@ -62,7 +62,11 @@ pub struct Part {
 /// # Errors
 /// If there is no such model, or its configurations or headers are malformed.
 pub fn run(model: &str, json: bool) -> Result<(), Failure> {
-    let report = examine(&ModelFiles::find(Some(model))?)?;
+    let files = ModelFiles::find(Some(model))?;
+    if let ModelFiles::Single(single) = &files {
+        return info_file::run(single, json);
+    }
+    let report = examine(&files)?;
     if json {
         terminal::tell(serde_json::to_string(&report).map_err(Failure::report)?)
     } else {
@@ -106,8 +110,13 @@ pub fn weights(
 /// # Errors
 /// If the file cannot be read.
 pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>, Failure> {
-    let Ok(FileSet::Single(name)) = choose_files(&files.list(component), Precision::Full) else { return Ok(None) };
-    let name = if component.is_empty() { name } else { format!("{component}/{name}") };
+    let name = match (files, choose_files(&files.list(component), Precision::Full)) {
+        // All parts are in one file, which is known by its hash.
+        (ModelFiles::Single(single), _) => single.offer().path.to_owned(),
+        (_, Ok(FileSet::Single(name))) if component.is_empty() => name,
+        (_, Ok(FileSet::Single(name))) => format!("{component}/{name}"),
+        _ => return Ok(None),
+    };
     let failed = |error: std::io::Error| Failure::System(format!("{}: {name}: {error}", files.place()));
     let sha = match files.path(&name) {
         Some(path) => hash::of_file(&path).map_err(failed)?,
@@ -198,6 +207,6 @@ fn describe(report: &Report) -> String {
 }
 
 /// `859.5 M`
-fn millions(count: u64) -> String {
+pub(crate) fn millions(count: u64) -> String {
     if count < 100_000 { count.to_string() } else { format!("{:.1} M", count as f64 / 1e6) }
 }

@@ -1,7 +1,7 @@
 //! Which model is meant, and the files that make it up.
 //!
-//! A model is a folder in the layout of diffusers: on the disk, or inside this program (the demo model). Both are
-//! read through [`ModelFiles`], so nothing else knows the difference.
+//! A model is a folder in the layout of diffusers, on the disk or inside this program (the demo model), or one file in the
+//! layout of its authors ([`Single`]). All are read through [`ModelFiles`], so hardly anything else knows the difference.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,13 +9,14 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use directories::ProjectDirs;
-use encaustic_engine::family::{Files, FilesError};
+use encaustic_engine::family::{Files, FilesError, SingleFile};
 use encaustic_engine::weights::{SourceError, WeightSource};
 use encaustic_protocol::{Entry, nearest};
 
 use crate::demo;
 use crate::failure::Refusal;
 use crate::mapped::MappedFile;
+use crate::single::Single;
 
 /// The file that makes a folder a model.
 const INDEX: &str = "model_index.json";
@@ -30,6 +31,8 @@ pub enum ModelFiles {
     Demo,
     /// In a folder.
     Folder(PathBuf),
+    /// In one file, perhaps with configurations beside it.
+    Single(Single),
 }
 
 /// A file's bytes, from either place.
@@ -41,7 +44,7 @@ pub enum Source {
 }
 
 impl ModelFiles {
-    /// Finds the model that a user means: a path that exists, `demo`, or the name of a folder among the models that
+    /// Finds the model that a user means: a path that exists (a folder, or any file of weights), `demo`, or the name of a folder among the models that
     /// are kept in the user's data folder; in this order. Nothing means the demo model.
     ///
     /// # Errors
@@ -49,6 +52,9 @@ impl ModelFiles {
     pub fn find(wanted: Option<&str>) -> Result<Self, Refusal> {
         let Some(wanted) = wanted else { return demo_model() };
         let path = Path::new(wanted);
+        if path.is_file() {
+            return Ok(Self::Single(Single::new(path)));
+        }
         if path.exists() {
             return folder(path);
         }
@@ -66,17 +72,27 @@ impl ModelFiles {
         }
     }
 
-    /// The folder of an autoencoder, or of a model that has one.
+    /// An autoencoder, or a model that has one: a folder or a file. `config` is where configurations may lie that a file
+    /// does not have.
     ///
     /// # Errors
     /// If it is neither.
-    pub fn autoencoder(path: &Path) -> Result<Self, Refusal> {
+    pub fn autoencoder(path: &Path, config: Option<&Path>) -> Result<Self, Refusal> {
+        if path.is_file() {
+            let single = Single::new(path).with_config(config.map(|config| config.join("vae")));
+            let report = single.inspect("vae")?;
+            if report.has_autoencoder() {
+                return Ok(Self::Single(single));
+            }
+            let problem = format!("{}: this is a {}, and there is no VAE in it", path.display(), report.what());
+            return Err(Refusal::new("vae", problem));
+        }
         if path.join("config.json").is_file() || path.join("vae/config.json").is_file() {
             return Ok(Self::Folder(path.to_owned()));
         }
-        let problem = if path.exists() { "there is no autoencoder in it" } else { "there is no such folder" };
+        let problem = if path.exists() { "there is no autoencoder in it" } else { "there is no such file or folder" };
         Err(Refusal::new("vae", format!("{}: {problem}", path.display()))
-            .hint("give a folder with a VAE's config.json and weights, or that of a model"))
+            .hint("give the file of a VAE, a folder with a VAE's config.json and weights, or a model"))
     }
 
     /// The name that pictures made with it carry.
@@ -88,6 +104,8 @@ impl ModelFiles {
                 let full = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
                 full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
             }
+            // As others call it: by the file's name without its ending.
+            Self::Single(single) => single.stem(),
         }
     }
 
@@ -96,6 +114,7 @@ impl ModelFiles {
         match self {
             Self::Demo => "the model in the box".to_owned(),
             Self::Folder(path) => path.display().to_string(),
+            Self::Single(single) => single.path().display().to_string(),
         }
     }
 
@@ -106,21 +125,8 @@ impl ModelFiles {
     pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match self {
             Self::Demo => Ok(demo::file(name).map(<[u8]>::to_vec)),
-            Self::Folder(path) => {
-                let Some(path) = inside(path, name) else { return Ok(None) };
-                let file = match File::open(&path) {
-                    Ok(file) => file,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    Err(error) => return Err(error),
-                };
-                let mut bytes = Vec::new();
-                file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
-                if bytes.len() as u64 > TEXT_LIMIT {
-                    let limit = TEXT_LIMIT >> 20;
-                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} MiB")));
-                }
-                Ok(Some(bytes))
-            }
+            Self::Folder(path) => small_file(path, name),
+            Self::Single(single) => single.config().map_or(Ok(None), |config| small_file(config, name)),
         }
     }
 
@@ -136,6 +142,7 @@ impl ModelFiles {
                 let path = inside(path, name).ok_or_else(absent)?;
                 MappedFile::open(&path).map(Source::Mapped)
             }
+            Self::Single(single) => MappedFile::open(single.file(name).ok_or_else(absent)?).map(Source::Mapped),
         }
     }
 
@@ -144,11 +151,19 @@ impl ModelFiles {
         match self {
             Self::Demo => None,
             Self::Folder(path) => inside(path, name),
+            Self::Single(single) => single.file(name).map(Path::to_owned),
         }
     }
 }
 
 impl Files for ModelFiles {
+    fn single_file(&self) -> Option<SingleFile<'_>> {
+        match self {
+            Self::Single(single) => Some(single.offer()),
+            Self::Demo | Self::Folder(_) => None,
+        }
+    }
+
     fn list(&self, folder: &str) -> Vec<String> {
         match self {
             Self::Demo => {
@@ -156,13 +171,8 @@ impl Files for ModelFiles {
                 let names = demo::FILES.iter().filter_map(|(name, _)| name.strip_prefix(prefix.as_str()));
                 names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
             }
-            Self::Folder(path) => {
-                let Some(path) = inside(path, folder) else { return Vec::new() };
-                let entries = fs::read_dir(path).into_iter().flatten().flatten();
-                let files = entries.filter(|entry| entry.path().is_file());
-                let names: BTreeSet<_> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-                names.into_iter().collect()
-            }
+            Self::Folder(path) => list(path, folder),
+            Self::Single(single) => single.config().map(|config| list(config, folder)).unwrap_or_default(),
         }
     }
 
@@ -201,6 +211,30 @@ impl WeightSource for Source {
     }
 }
 
+fn small_file(folder: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let Some(path) = inside(folder, name) else { return Ok(None) };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TEXT_LIMIT {
+        let limit = TEXT_LIMIT >> 20;
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} MiB")));
+    }
+    Ok(Some(bytes))
+}
+
+fn list(folder: &Path, below: &str) -> Vec<String> {
+    let Some(path) = inside(folder, below) else { return Vec::new() };
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let names: BTreeSet<_> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.into_iter().collect()
+}
+
 /// Where models are kept that can be called by name.
 pub fn library() -> Option<PathBuf> {
     Some(ProjectDirs::from("", "", "encaustic")?.data_dir().join("models"))
@@ -209,16 +243,17 @@ pub fn library() -> Option<PathBuf> {
 fn demo_model() -> Result<ModelFiles, Refusal> {
     if demo::FILES.is_empty() {
         return Err(Refusal::new("model", "this build has no model in the box")
-            .hint("give a folder in the layout of diffusers with --model, or use a released build"));
+            .hint("give a model with --model, or use a released build"));
     }
     Ok(ModelFiles::Demo)
 }
 
 fn folder(path: &Path) -> Result<ModelFiles, Refusal> {
     let refuse = |problem: &str| Refusal::new("model", format!("{}: {problem}", path.display()));
-    let layout = "a model is a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
+    let layout =
+        "a model is a `.safetensors` file, or a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
     if !path.is_dir() {
-        return Err(refuse("not a folder").hint(layout));
+        return Err(refuse("neither a folder nor a file").hint(layout));
     }
     if !path.join(INDEX).is_file() {
         return Err(refuse("there is no model_index.json in it").hint(layout));
@@ -230,7 +265,7 @@ fn absent(wanted: &str, library: Option<&Path>) -> Refusal {
     let shown: String = wanted.chars().take(200).collect();
     let kept = library.map(kept).unwrap_or_default();
     let names: Vec<Entry> = kept.iter().map(String::as_str).chain([demo::NAME]).map(|name| Entry::new(name, name)).collect();
-    let mut hint = String::from("give the path of a model folder, `demo`, or the name of one");
+    let mut hint = String::from("give the path of a model's folder or file, `demo`, or the name of a folder");
     if let Some(library) = library {
         hint += &format!(" in {}", library.display());
     }

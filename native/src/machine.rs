@@ -1,10 +1,14 @@
 //! The options that say with what to compute, understood.
 
+use std::path::Path;
+
 use encaustic_engine::device::{DeviceName, Precision};
+use encaustic_engine::prediction::Prediction;
 
 use crate::cli;
 use crate::failure::Refusal;
 use crate::library::ModelFiles;
+use crate::terminal;
 
 /// With what to compute.
 #[derive(Clone, Debug)]
@@ -29,14 +33,57 @@ impl Machine {
             "auto" => None,
             name => Some(name.parse::<Precision>().map_err(|error| Refusal::new("dtype", error.to_string()))?),
         };
+        let (model, vae) = files(args)?;
         Ok(Self {
             device: args
                 .device
                 .parse()
                 .map_err(|error: encaustic_engine::device::UnknownDevice| Refusal::new("device", error.to_string()))?,
             precision,
-            model: ModelFiles::find(args.model.as_deref())?,
-            vae: args.vae.as_deref().map(ModelFiles::autoencoder).transpose()?,
+            model,
+            vae,
         })
     }
+}
+
+/// The model and, if another takes the place of its own, the autoencoder.
+fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Refusal> {
+    let config = args.config.as_deref();
+    if let Some(config) = config.filter(|config| !config.is_dir()) {
+        return Err(Refusal::new("config", format!("{}: not a folder", config.display())));
+    }
+    let prediction = args.prediction.as_deref().map(prediction).transpose()?;
+    let mut vae = args.vae.as_deref().map(|path| ModelFiles::autoencoder(path, config)).transpose()?;
+    let model = match ModelFiles::find(args.model.as_deref())? {
+        ModelFiles::Single(single) => {
+            let report = single.model()?;
+            // Noise is what most models predict; the other assumption may be worth a second try.
+            let is_guess = report.prediction.is_some_and(|told| told.told_by.is_none() && told.kind == Prediction::V.name());
+            if is_guess && prediction.is_none() {
+                terminal::say("it is assumed that the UNet predicts v; if the picture is noise, try --prediction epsilon");
+            }
+            // What lies beside a checkpoint under its name is meant for it.
+            if let (None, Some(beside)) = (&vae, single.sibling()) {
+                terminal::say(format_args!("{}: the VAE beside the checkpoint is used", beside.display()));
+                vae = Some(ModelFiles::autoencoder(&beside, config)?);
+            }
+            ModelFiles::Single(single.with_config(config.map(Path::to_owned)).with_prediction(prediction))
+        }
+        model => {
+            let given = [("config", config.is_some()), ("prediction", prediction.is_some())];
+            if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+                return Err(Refusal::new(option, "this is for a model in one file; a folder has its own configurations"));
+            }
+            model
+        }
+    };
+    Ok((model, vae))
+}
+
+fn prediction(name: &str) -> Result<Prediction, Refusal> {
+    let known = [("epsilon", Prediction::Epsilon), ("v", Prediction::V), ("v_prediction", Prediction::V)];
+    let found = known.into_iter().find(|(known, _)| name.trim().eq_ignore_ascii_case(known));
+    found
+        .map(|(_, prediction)| prediction)
+        .ok_or_else(|| Refusal::new("prediction", format!("{name:?} is not known")).hint("give `epsilon` (noise) or `v`"))
 }

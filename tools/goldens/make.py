@@ -18,7 +18,7 @@ import diffusers  # noqa: E402  (the environment comes first)
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from parts import kdiffusion, modules, pipelines, rng, schedulers, tokenizer, variants  # noqa: E402
+from parts import kdiffusion, modules, pipelines, rng, schedulers, single_file, tokenizer, variants  # noqa: E402
 
 # in this order: `inpaint9`, `lcm` and those after `taesd` borrow components of `sd15` and `taesd`
 SUBJECTS = {
@@ -35,6 +35,7 @@ SUBJECTS = {
     "taesd_original": variants.make_taesd_original,
     "vae_tiling": variants.make_vae_tiling,
     "control": variants.make_control,
+    "single_file": single_file.make,
 }
 
 

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 
-use super::files::{Files, LoadError, checkpoint, required_json, required_text};
+use super::files::{Files, LoadError, required_json, required_text};
+use super::package::Package;
 use super::part::{Keep, Part};
 use crate::device::{Compute, Precision};
 use crate::latent::LatentFormat;
 use crate::model::taesd::{Taesd, TaesdConfig};
 use crate::model::vae::{Tiling, Vae, VaeConfig};
-use crate::weights::{KeyMap, check, load_into};
+use crate::weights::{KeyMap, check, load_into, parameters};
 
 /// From latents to pictures.
 #[derive(Debug)]
@@ -59,48 +60,50 @@ const ACTIVATION_BUDGET: u64 = 1 << 30;
 impl Autoencoder {
     /// Loads the autoencoder in a folder, and tells the format of its latents.
     pub(super) fn load(
-        files: &Rc<dyn Files>,
+        package: &Rc<Package>,
         folder: &'static str,
         compute: &Compute,
         keep: Keep,
     ) -> Result<(Self, LatentFormat), LoadError> {
-        let config = Config::read(&**files, folder)?;
+        let config = Config::read(&**package, folder)?;
         let name = if folder.is_empty() { "vae" } else { folder };
-        let (facts, format) = {
-            let weights = checkpoint(&**files, folder, compute.precision.files())?;
+        let (facts, format, keys) = {
+            let weights = package.checkpoint(folder, compute.precision.files())?;
             match &config {
                 Config::Kl(config) => {
-                    let shell = Vae::new(config, &compute.device)?;
-                    check(&shell, name, &weights, &Vae::keys())?;
+                    let shell = Vae::new(config, &compute.device).map_err(|error| package.unfit(error))?;
+                    let keys = package.keys(folder, Vae::keys(), &parameters(&shell));
+                    check(&shell, name, &weights, &keys)?;
                     let own = *shell.facts();
                     // The second level's upsampling hands its channels on to the first, at the full size.
                     let widest = config.block_out_channels.iter().take(2).copied().max().unwrap_or(1);
                     let is_standard = config.block_out_channels == STANDARD;
                     let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
-                    (Facts::new(widest, own.sample_size, is_standard, &format, compute), format)
+                    (Facts::new(widest, own.sample_size, is_standard, &format, compute), format, keys)
                 }
                 Config::Tiny(config) => {
                     let shell = Taesd::new(config, &compute.device)?;
-                    check(&shell, name, &weights, &KeyMap::identity())?;
+                    let keys = package.keys(folder, KeyMap::identity(), &parameters(&shell));
+                    check(&shell, name, &weights, &keys)?;
                     let own = shell.facts();
                     let widest = config.decoder_block_out_channels.iter().copied().max().unwrap_or(1);
                     let is_standard = config.decoder_block_out_channels == STANDARD_TINY;
                     let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
-                    (Facts::new(widest, USUAL_TILE, is_standard, &format, compute), format)
+                    (Facts::new(widest, USUAL_TILE, is_standard, &format, compute), format, keys)
                 }
             }
         };
-        let files = Rc::clone(files);
+        let package = Rc::clone(package);
         let read = move |precision: Precision, device: &Device| {
-            let weights = checkpoint(&*files, folder, precision.files())?;
+            let weights = package.checkpoint(folder, precision.files())?;
             let dtype = precision.dtype();
             Ok(match &config {
                 Config::Kl(config) => {
-                    let network = load_into(Vae::new(config, device)?, name, &weights, &Vae::keys(), dtype, device)?;
+                    let network = load_into(Vae::new(config, device)?, name, &weights, &keys, dtype, device)?;
                     Network::Kl(Box::new(network))
                 }
                 Config::Tiny(config) => {
-                    let network = load_into(Taesd::new(config, device)?, name, &weights, &KeyMap::identity(), dtype, device)?;
+                    let network = load_into(Taesd::new(config, device)?, name, &weights, &keys, dtype, device)?;
                     Network::Tiny(Box::new(network))
                 }
             })

@@ -2,13 +2,20 @@
 
 use serde_json::Value;
 
+use super::original::{OriginalError, SingleFile};
 use crate::model::config::ConfigError;
 use crate::prompt::TokenizerError;
 use crate::schedule;
 use crate::weights::{self, Checkpoint, CheckpointError, FileSet, Precision, WeightSource, choose_files};
 
-/// The folder of a model, as the launcher (or a browser) shows it. Paths use `/` and are relative to it.
+/// The files of a model, as the launcher (or a browser) shows them: a folder as diffusers writes it, or one file in the
+/// original layout with what may lie beside it. Paths use `/` and are relative to the folder.
 pub trait Files {
+    /// The file, if the model (or the autoencoder) is one.
+    fn single_file(&self) -> Option<SingleFile<'_>> {
+        None
+    }
+
     /// The names of the files directly in a folder (`""` is the model's own); none if there is no such folder.
     fn list(&self, folder: &str) -> Vec<String>;
 
@@ -58,6 +65,16 @@ pub enum LoadError {
         parts: String,
         /// The families.
         known: String,
+    },
+    /// A single file that cannot be used.
+    #[error(transparent)]
+    Original(#[from] OriginalError),
+    /// A single file that is malformed.
+    #[error("{error}")]
+    Single {
+        /// What is wrong.
+        #[source]
+        error: CheckpointError,
     },
     /// A model of a known family that cannot do text to image.
     #[error("{0}")]

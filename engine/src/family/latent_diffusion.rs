@@ -6,11 +6,13 @@ use std::rc::Rc;
 use burn::tensor::{Device, Tensor};
 use encaustic_protocol::Request;
 
-use super::files::{Files, LoadError, checkpoint, required_text};
+use super::files::{Files, LoadError, required_text};
+use super::original::{OriginalError, Use};
+use super::package::Package;
 use super::part::{Keep, Part};
 use super::sketch::Sketch;
 use super::text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts, TextEncoder, TextEncoders};
-use super::{Autoencoder, Decoder, Encoder, FAMILIES, Family, Pooled, detect};
+use super::{Autoencoder, Decoder, Encoder, Family, Pooled, Role, detect, loadable};
 use crate::catalog;
 use crate::device::{Compute, DeviceKind, Precision};
 use crate::guidance::Guidance;
@@ -21,7 +23,7 @@ use crate::prediction::{Prediction, input_scale};
 use crate::prompt::{Tokenizer, TokenizerFiles};
 use crate::sampling::{Denoise, Level};
 use crate::schedule::{NoiseTable, SchedulerConfig};
-use crate::weights::{KeyMap, check, load_into};
+use crate::weights::{KeyMap, check, load_into, parameters};
 
 /// A model's own settings beside those of its scheduler: a [`Request`] that fills what a user leaves open.
 const DEFAULTS: &str = "encaustic.json";
@@ -55,30 +57,37 @@ pub struct LatentDiffusion {
     compute: Compute,
 }
 
-/// Loads the model in a folder as diffusers writes it; `vae` is the folder of another autoencoder, or of a model that
-/// has one. Every part is checked at once, whenever its weights are read.
+/// Loads the model in a folder as diffusers writes it, or in one file in the original layout; `vae` is another
+/// autoencoder, or a model that has one. Every part is checked at once, whenever its weights are read.
 pub fn load(
     files: &Rc<dyn Files>,
     vae: Option<&Rc<dyn Files>>,
     compute: &Compute,
     keep: Keep,
 ) -> Result<LatentDiffusion, LoadError> {
-    let folder = &**files;
+    let package = Rc::new(Package::model(files)?);
+    let folder = &*package;
     let sketch = Sketch::read(folder)?;
     let family = detect(&sketch).ok_or_else(|| unknown(&sketch))?;
+    if family.role == Role::Refines {
+        return Err(OriginalError::Refiner(family.label).into());
+    }
+    let vae = vae.map(|other| Package::autoencoder(other, family)).transpose()?.map(Rc::new);
+    if vae.is_none() {
+        package.has_autoencoder()?;
+    }
     let defaults = defaults(folder)?;
     let scheduler = SchedulerConfig::from_json(&required_text(folder, "scheduler/scheduler_config.json")?)?;
     let table = NoiseTable::new(&scheduler)?;
-    let encoders = family.encoders.iter().map(|recipe| text_encoder(files, *recipe, compute, keep));
+    let encoders = family.encoders.iter().map(|recipe| text_encoder(&package, *recipe, compute, keep));
     let text = TextEncoders {
         encoders: encoders.collect::<Result<_, _>>()?,
         zeros_for_empty: sketch.zeros_for_empty && family.encoders.iter().any(|encoder| encoder.pooled == Pooled::Conditions),
     };
-    let (unet, facts) = unet(files, compute, keep)?;
-    let (autoencoder, mut latent) = match vae {
-        Some(other) if other.list("").iter().any(|name| name == "config.json") => Autoencoder::load(other, "", compute, keep)?,
-        Some(other) => Autoencoder::load(other, "vae", compute, keep)?,
-        None => Autoencoder::load(files, "vae", compute, keep)?,
+    let (unet, facts) = unet(&package, compute, keep)?;
+    let (autoencoder, mut latent) = match &vae {
+        Some(other) => Autoencoder::load(other, other.autoencoder_folder(), compute, keep)?,
+        None => Autoencoder::load(&package, "vae", compute, keep)?,
     };
     if autoencoder.is_standard() {
         latent.preview = Some(family.preview);
@@ -115,7 +124,7 @@ fn unknown(sketch: &Sketch) -> LoadError {
         names => names.join(" and "),
     };
     let class = if sketch.class.is_empty() { "model".to_owned() } else { sketch.class.clone() };
-    let known: Vec<_> = FAMILIES.iter().map(|family| family.label).collect();
+    let known: Vec<_> = loadable().map(|family| family.label).collect();
     LoadError::Unknown { class, parts, known: known.join(", ") }
 }
 
@@ -134,17 +143,18 @@ fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
     Ok(request)
 }
 
-fn text_encoder(files: &Rc<dyn Files>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {
-    let config = ClipConfig::parse(&required_text(&**files, &format!("{}/config.json", recipe.folder))?)?;
-    let shell = ClipText::new(&config, &compute.device)?;
-    check(&shell, recipe.folder, &checkpoint(&**files, recipe.folder, compute.precision.files())?, &ClipText::keys())?;
-    let tokenizer = tokenizer(&**files, recipe)?;
+fn text_encoder(package: &Rc<Package>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {
+    let config = ClipConfig::parse(&required_text(&**package, &format!("{}/config.json", recipe.folder))?)?;
+    let shell = ClipText::new(&config, &compute.device).map_err(|error| package.unfit(error))?;
+    let keys = package.keys(recipe.folder, ClipText::keys(), &parameters(&shell));
+    check(&shell, recipe.folder, &package.checkpoint(recipe.folder, compute.precision.files())?, &keys)?;
+    let tokenizer = tokenizer(&**package, recipe)?;
     let (features, positions) = (shell.features(), shell.positions());
-    let files = Rc::clone(files);
+    let package = Rc::clone(package);
     let read = move |precision: Precision, device: &Device| {
-        let weights = checkpoint(&*files, recipe.folder, precision.files())?;
+        let weights = package.checkpoint(recipe.folder, precision.files())?;
         let shell = ClipText::new(&config, device)?;
-        Ok(load_into(shell, recipe.folder, &weights, &ClipText::keys(), precision.dtype(), device)?)
+        Ok(load_into(shell, recipe.folder, &weights, &keys, precision.dtype(), device)?)
     };
     Ok(TextEncoder { network: Part::new(keep, compute, read)?, features, positions, tokenizer, recipe })
 }
@@ -165,15 +175,16 @@ fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError>
     Tokenizer::new(&files).map_err(|error| LoadError::Tokenizer { folder, error })
 }
 
-fn unet(files: &Rc<dyn Files>, compute: &Compute, keep: Keep) -> Result<(Part<UNet>, UNetFacts), LoadError> {
-    let config = UNetConfig::parse(&required_text(&**files, "unet/config.json")?)?;
-    let shell = UNet::new(&config, &compute.device)?;
-    check(&shell, "unet", &checkpoint(&**files, "unet", compute.precision.files())?, &KeyMap::identity())?;
+fn unet(package: &Rc<Package>, compute: &Compute, keep: Keep) -> Result<(Part<UNet>, UNetFacts), LoadError> {
+    let config = UNetConfig::parse(&required_text(&**package, "unet/config.json")?)?;
+    let shell = UNet::new(&config, &compute.device).map_err(|error| package.unfit(error))?;
+    let keys = package.keys("unet", KeyMap::identity(), &parameters(&shell));
+    check(&shell, "unet", &package.checkpoint("unet", compute.precision.files())?, &keys)?;
     let facts = shell.facts().clone();
-    let files = Rc::clone(files);
+    let package = Rc::clone(package);
     let read = move |precision: Precision, device: &Device| {
-        let weights = checkpoint(&*files, "unet", precision.files())?;
-        Ok(load_into(UNet::new(&config, device)?, "unet", &weights, &KeyMap::identity(), precision.dtype(), device)?)
+        let weights = package.checkpoint("unet", precision.files())?;
+        Ok(load_into(UNet::new(&config, device)?, "unet", &weights, &keys, precision.dtype(), device)?)
     };
     Ok((Part::new(keep, compute, read)?, facts))
 }
@@ -182,11 +193,12 @@ fn unet(files: &Rc<dyn Files>, compute: &Compute, keep: Keep) -> Result<(Part<UN
 fn agree(facts: &UNetFacts, text: &TextEncoders, latent: &LatentFormat) -> Result<(), LoadError> {
     let refuse = |why: String| Err(LoadError::Unsuitable(why));
     if facts.in_channels != latent.channels {
-        return refuse(match facts.in_channels {
-            9 => "this is a model for inpainting; text to image needs one whose UNet takes latents alone".to_owned(),
-            8 => "this is a model for editing pictures; text to image needs one whose UNet takes latents alone".to_owned(),
-            other => format!("unet: it takes {other} channels, but the vae makes latents of {}", latent.channels),
-        });
+        return match Use::of(facts.in_channels, latent.channels) {
+            Use::TextToImage | Use::Other(_) => {
+                refuse(format!("unet: it takes {} channels, but the vae makes latents of {}", facts.in_channels, latent.channels))
+            }
+            purpose => Err(OriginalError::Purpose(purpose.words()).into()),
+        };
     }
     if facts.out_channels != latent.channels {
         return refuse(format!("unet: it gives {} channels for latents of {}", facts.out_channels, latent.channels));

@@ -1,7 +1,9 @@
 //! Model families: which networks a model has, how its prompts are read, and what it does best.
 //!
-//! A model comes as the folder that diffusers writes ([`Files`] shows it to the engine). Its configurations tell the
-//! family ([`detect`]); the family tells how text becomes conditioning and what to assume where nobody says anything.
+//! A model comes as the folder that diffusers writes, or as one file in the layout of its authors ([`Files`] shows either
+//! to the engine). Its configurations, or the file's names and shapes, tell the family ([`detect`], [`Outline`]); the
+//! family tells how text becomes conditioning, where a file has which network, and what to assume where nobody says
+//! anything.
 //! All families here are latent diffusion with a UNet and CLIP text encoders, so one implementation loads and runs
 //! them ([`latent_diffusion`]), and a family is a table of facts with a rule to recognise it by.
 //!
@@ -10,25 +12,31 @@
 mod autoencoder;
 mod files;
 pub mod latent_diffusion;
+mod original;
+mod package;
 mod part;
 mod sd1;
 mod sd2;
 mod sdxl;
+mod sdxl_refiner;
 mod sketch;
 mod text;
 
 use crate::latent::Preview;
 use crate::schedule::AlignedTo;
+use crate::weights::{KeyMap, Parameter};
 
 pub use autoencoder::{Autoencoder, Decoder};
 pub use files::{Files, FilesError, LoadError};
 pub use latent_diffusion::{LatentDiffusion, load};
+pub use original::{Heads, Layout, Naming, OriginalError, Outline, Predicted, SingleFile, TextPlace, Use};
+pub use package::configuration;
 pub use part::Keep;
 pub use sketch::Sketch;
 pub use text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts};
 
 /// All families, the more particular first: the first that recognises a model has it.
-pub static FAMILIES: &[&Family] = &[&sdxl::FAMILY, &sd2::FAMILY, &sd1::FAMILY];
+pub static FAMILIES: &[&Family] = &[&sdxl::FAMILY, &sdxl_refiner::FAMILY, &sd2::FAMILY, &sd1::FAMILY];
 
 /// What there is to know about a family.
 #[derive(Debug)]
@@ -37,8 +45,12 @@ pub struct Family {
     pub id: &'static str,
     /// Its name for people.
     pub label: &'static str,
+    /// What its models do.
+    pub role: Role,
     /// Whether a model with these configurations belongs to it.
     pub detect: fn(&Sketch) -> bool,
+    /// How its checkpoints lie in one file, and what they leave out.
+    pub original: Layout,
     /// Its text encoders, in the order in which their features are joined.
     pub encoders: &'static [Encoder],
     /// How to guess the colours of its latents.
@@ -49,11 +61,30 @@ pub struct Family {
     pub defaults: Defaults,
 }
 
+impl Family {
+    /// Where a checkpoint in one file has the parameters of a part: `unet`, `vae`, or a text encoder's folder; `None` for
+    /// another name. `parameters` are all that the part's network has.
+    pub fn keys(&self, part: &str, parameters: &[Parameter]) -> Option<KeyMap> {
+        original::keys(self, part, parameters)
+    }
+}
+
+/// What the models of a family do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// They make pictures from text.
+    TextToImage,
+    /// They finish latents that another model has begun.
+    Refines,
+}
+
 /// How a text encoder is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {
     /// Its folder.
     pub folder: &'static str,
+    /// Where a checkpoint in one file has it.
+    pub original: TextPlace,
     /// The folder of its tokenizer.
     pub tokenizer: &'static str,
     /// What fills up its windows if the model brings no tokenizer; the end mark if nothing is named.
@@ -89,6 +120,11 @@ pub struct Defaults {
     pub steps: u32,
     /// Guidance.
     pub cfg: f64,
+}
+
+/// The families whose models make pictures from text.
+pub fn loadable() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().filter(|family| family.role == Role::TextToImage).copied()
 }
 
 /// The family of a model.

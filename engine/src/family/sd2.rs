@@ -1,11 +1,12 @@
 //! Stable Diffusion 2.x: as 1.x, with OpenCLIP's text encoder.
 //!
 //! The UNet was trained on the encoder's last layer but one. Its diffusers folders come without the last layer, so
-//! what is left is read as in 1.x.
+//! what is left is read as in 1.x; its checkpoints in one file have it, and there it is left aside.
 
-use super::{Defaults, Encoder, Family, sd1};
+use super::{Defaults, Encoder, Family, Heads, Layout, Naming, Role, TextPlace, sd1};
 use crate::latent::preview;
-use crate::schedule::AlignedTo;
+use crate::prediction::Prediction;
+use crate::schedule::{AlignedTo, SchedulerClass};
 
 /// OpenCLIP's activation tells it from CLIP's.
 const ACTIVATION: &str = "gelu";
@@ -13,11 +14,34 @@ const ACTIVATION: &str = "gelu";
 /// OpenCLIP pads with the token of id 0.
 pub(super) const OPENCLIP_PADDING: &str = "!";
 
+/// Layers of OpenCLIP's ViT-H.
+const LAYERS: usize = 24;
+
 pub(super) static FAMILY: Family = Family {
     id: "sd2",
     label: "Stable Diffusion 2",
+    role: Role::TextToImage,
     detect: |model| (sd1::FAMILY.detect)(model) && model.activation == ACTIVATION,
-    encoders: &[Encoder { padding: Some(OPENCLIP_PADDING), ..sd1::ENCODER }],
+    // the models for 768 pixels predict v, those for 512 noise
+    original: Layout {
+        pipeline: "StableDiffusionPipeline",
+        context: 1024,
+        heads: Heads::Features(64),
+        upcast_attention: true,
+        scaling_factor: 0.18215,
+        prediction: Prediction::V,
+        named: &["sd_v2", "stable-diffusion-v2"],
+        scheduler: SchedulerClass::Ddim,
+        size: |prediction| match prediction {
+            Prediction::V => 768,
+            Prediction::Epsilon | Prediction::Sample => 512,
+        },
+    },
+    encoders: &[Encoder {
+        original: TextPlace { prefix: "cond_stage_model.model.", naming: Naming::OpenClip, cut_from: Some(LAYERS) },
+        padding: Some(OPENCLIP_PADDING),
+        ..sd1::ENCODER
+    }],
     preview: preview::SD,
     aligned_to: AlignedTo::Sd,
     defaults: Defaults { steps: 25, cfg: 7.0 },

@@ -4,7 +4,7 @@
 //! a scheduler of one class from the configuration of another. Fields that are not known are ignored, since newer
 //! versions add some; values that would change the picture and are not supported are errors.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::class::{CLASSES, SchedulerClass};
 use crate::prediction::Prediction;
@@ -49,7 +49,7 @@ fn known_classes() -> String {
 }
 
 /// How the variances of training were spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BetaSchedule {
     /// A straight line.
@@ -66,7 +66,7 @@ pub enum BetaSchedule {
 }
 
 /// diffusers' `timestep_spacing` (Lin et al. 2023, table 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spacing {
     /// From the first timestep to the last, both included.
@@ -78,7 +78,7 @@ pub enum Spacing {
 }
 
 /// `interpolation_type` of Euler.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// Sigmas at the chosen timesteps.
@@ -89,7 +89,7 @@ pub enum Interpolation {
 }
 
 /// `final_sigmas_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinalSigma {
     /// No noise.
@@ -100,7 +100,7 @@ pub enum FinalSigma {
 }
 
 /// `algorithm_type` of the DPM solvers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the documentation: they are the papers'")]
 pub enum Algorithm {
     #[serde(rename = "dpmsolver")]
@@ -117,7 +117,7 @@ pub enum Algorithm {
 }
 
 /// `solver_type` of the DPM solvers, DEIS and UniPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the documentation: they are the papers'")]
 pub enum SolverType {
@@ -130,7 +130,7 @@ pub enum SolverType {
 }
 
 /// `variance_type` of DDPM.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the documentation: they are diffusers'")]
 pub enum Variance {
@@ -144,7 +144,7 @@ pub enum Variance {
 }
 
 /// A model's `scheduler_config.json`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are diffusers', and so is their documentation")]
 pub struct SchedulerConfig {
     #[serde(rename = "_class_name")]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -173,9 +174,13 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// Where the source fails.
     pub fn read(&self, name: &str) -> Option<Result<Cow<'_, [u8]>, SourceError>> {
+        self.read_range(name, self.get(name)?.range.clone())
+    }
+
+    /// Bytes of the file that a tensor is in.
+    pub(super) fn read_range(&self, name: &str, range: Range<u64>) -> Option<Result<Cow<'_, [u8]>, SourceError>> {
         let shard = self.shards.get(*self.places.get(name)?)?;
-        let info = shard.header.tensors().get(name)?;
-        Some(shard.source.read(info.range.clone()))
+        Some(shard.source.read(range))
     }
 
     /// The headers of the files, with their names.
@@ -187,8 +192,7 @@ impl<'a> Checkpoint<'a> {
     pub fn dtypes(&self) -> Vec<(super::Dtype, u64)> {
         let mut counts = BTreeMap::new();
         for (_, info) in self.tensors() {
-            let elements: u64 = info.shape.iter().map(|dim| *dim as u64).product();
-            *counts.entry(info.dtype).or_insert(0) += elements;
+            *counts.entry(info.dtype).or_insert(0) += info.elements();
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, elements)| std::cmp::Reverse(*elements));

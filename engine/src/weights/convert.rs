@@ -55,6 +55,18 @@ pub(super) fn convert(bytes: &[u8], from: Dtype, to: DType, shape: Vec<usize>) -
     })
 }
 
+/// The elements of `rows` rows and `columns` columns, column by column.
+pub(super) fn transposed(bytes: &[u8], rows: usize, columns: usize) -> Vec<u8> {
+    let size = bytes.len().checked_div(rows.saturating_mul(columns)).unwrap_or(0).max(1);
+    let mut turned = Vec::with_capacity(bytes.len());
+    for column in 0..columns {
+        for row in bytes.chunks_exact(size.saturating_mul(columns)) {
+            turned.extend_from_slice(row.get(column * size..(column + 1) * size).unwrap_or_default());
+        }
+    }
+    turned
+}
+
 /// The bytes as numbers: in place where they are aligned (a mapped file's nearly always are), copied otherwise.
 fn aligned<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {

@@ -9,7 +9,7 @@
 //! The parser allocates in proportion to the header's own size and stops at the first thing that is wrong.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -28,6 +28,9 @@ pub const MAX_RANK: usize = 8;
 const MAX_NAME: usize = 512;
 /// The format's key for free-form metadata.
 const METADATA: &str = "__metadata__";
+/// The only tensors that may be empty, of shape `[0]`: that they are there is what they say. `v_pred` and `ztsnr` mark
+/// SDXL checkpoints whose UNet predicts v, and was trained down to a signal of zero.
+const MARKERS: [&str; 2] = ["v_pred", "ztsnr"];
 
 /// An element type that safetensors files use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,10 +119,25 @@ pub struct TensorInfo {
     pub range: Range<u64>,
 }
 
+impl TensorInfo {
+    /// How many elements it has.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|dim| *dim as u64).product()
+    }
+
+    /// The bytes of one of three equal parts; `index` is 0, 1 or 2.
+    pub(super) fn third(&self, index: usize) -> Range<u64> {
+        let third = (self.range.end - self.range.start) / 3;
+        let start = self.range.start + third * (index as u64).min(2);
+        start..start + third
+    }
+}
+
 /// The checked table of contents of one file.
 #[derive(Clone, Debug, Default)]
 pub struct Header {
     tensors: BTreeMap<String, TensorInfo>,
+    markers: BTreeSet<&'static str>,
     metadata: BTreeMap<String, String>,
 }
 
@@ -269,6 +287,11 @@ impl Header {
         &self.tensors
     }
 
+    /// Whether the file has an empty tensor of this name, as a mark.
+    pub fn is_marked(&self, name: &str) -> bool {
+        self.markers.contains(name)
+    }
+
     /// The free-form metadata that writers leave (`format`, training notes).
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
@@ -314,12 +337,12 @@ fn parse(text: &[u8], data_start: u64, data_len: u64) -> Result<Header, HeaderEr
     let mut refusal = None;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let table = TableSeed { refusal: &mut refusal, data_start, data_len }.deserialize(&mut reader);
-    let (tensors, metadata) = match table.and_then(|table| reader.end().map(|()| table)) {
+    let Table { tensors, markers, metadata } = match table.and_then(|table| reader.end().map(|()| table)) {
         Ok(table) => table,
         Err(error) => return Err(refusal.unwrap_or_else(|| HeaderError::Json(error.to_string()))),
     };
     cover(&tensors, data_start, data_len)?;
-    Ok(Header { tensors, metadata })
+    Ok(Header { tensors, markers, metadata })
 }
 
 /// A table entry as written.
@@ -332,7 +355,19 @@ struct RawTensor<'a> {
     data_offsets: (u64, u64),
 }
 
-type Table = (BTreeMap<String, TensorInfo>, BTreeMap<String, String>);
+impl RawTensor<'_> {
+    /// Whether it is a list of no numbers, inside the data.
+    fn is_empty_list(&self, data_len: u64) -> bool {
+        let (start, end) = self.data_offsets;
+        self.shape == [0] && start == end && end <= data_len && Dtype::parse(&self.dtype).is_some()
+    }
+}
+
+struct Table {
+    tensors: BTreeMap<String, TensorInfo>,
+    markers: BTreeSet<&'static str>,
+    metadata: BTreeMap<String, String>,
+}
 
 /// Reads the table entry by entry, so that a refusal comes before the rest of a hostile header is parsed.
 struct TableSeed<'a> {
@@ -366,6 +401,7 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Table, A::Error> {
         let mut tensors = BTreeMap::new();
+        let mut markers = BTreeSet::new();
         let mut metadata = None;
         while let Some(name) = map.next_key::<String>()? {
             if name == METADATA {
@@ -379,7 +415,7 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
                 let shown = name.chars().take(80).collect();
                 return Err(self.refuse(HeaderError::Name(shown)));
             }
-            if tensors.contains_key(&name) {
+            if tensors.contains_key(&name) || markers.contains(name.as_str()) {
                 map.next_value::<IgnoredAny>()?;
                 return Err(self.refuse(HeaderError::Duplicate(name)));
             }
@@ -388,10 +424,14 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
             }
             let entry: RawTensor<'de> =
                 map.next_value().map_err(|error| A::Error::custom(format_args!("tensor `{name}`: {error}")))?;
+            if let Some(marker) = MARKERS.iter().find(|marker| **marker == name).filter(|_| entry.is_empty_list(self.data_len)) {
+                markers.insert(*marker);
+                continue;
+            }
             let info = check(&name, entry, self.data_start, self.data_len).map_err(|error| self.refuse(error))?;
             tensors.insert(name, info);
         }
-        Ok((tensors, metadata.unwrap_or_default()))
+        Ok(Table { tensors, markers, metadata: metadata.unwrap_or_default() })
     }
 }
 

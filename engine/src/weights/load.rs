@@ -9,7 +9,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use super::checkpoint::Checkpoint;
 use super::convert;
 use super::header::{Dtype, TensorInfo};
-use super::names::{KeyMap, ParameterPath, parameters};
+use super::names::{Cut, KeyMap, ParameterPath, Place, parameters};
 use super::source::SourceError;
 
 /// Why weights do not go into a module.
@@ -116,25 +116,27 @@ pub fn check<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>
     plan(module, component, checkpoint, keys).map(drop)
 }
 
-/// Which tensor each parameter takes: parameter name to tensor name.
-type Plan = BTreeMap<String, String>;
+/// What each parameter takes: its name to its place in the checkpoint.
+type Plan = BTreeMap<String, Place>;
 
 fn plan<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>, keys: &KeyMap) -> Result<Plan, LoadError> {
     let mut plan = Plan::new();
     let mut missing = Vec::new();
     let mut misshaped = Vec::new();
-    let mut unexpected: BTreeSet<&str> = checkpoint.tensors().map(|(name, _)| name).filter(|name| !is_buffer(name)).collect();
+    let mut unexpected: BTreeSet<&str> =
+        checkpoint.tensors().map(|(name, _)| name).filter(|name| !is_buffer(name) && keys.explains(name)).collect();
     for parameter in parameters(module) {
-        let found = keys.candidates(&parameter.name).find_map(|name| checkpoint.get(&name).map(|info| (name, info)));
-        let Some((tensor, info)) = found else {
+        let found = keys.candidates(&parameter.name).find_map(|place| checkpoint.get(&place.tensor).map(|info| (place, info)));
+        let Some((place, info)) = found else {
             missing.push(parameter.name);
             continue;
         };
-        unexpected.remove(tensor.as_str());
-        if fits(&parameter.shape, info) {
-            plan.insert(parameter.name, tensor);
+        unexpected.remove(place.tensor.as_str());
+        let expected = place.cut.whole(&parameter.shape);
+        if fits(&expected, info) {
+            plan.insert(parameter.name, place);
         } else {
-            misshaped.push(MisShaped { name: tensor, expected: parameter.shape, found: info.shape.clone(), dtype: info.dtype });
+            misshaped.push(MisShaped { name: place.tensor, expected, found: info.shape.clone(), dtype: info.dtype });
         }
     }
     if missing.is_empty() && unexpected.is_empty() && misshaped.is_empty() {
@@ -174,14 +176,22 @@ struct Fill<'a> {
 
 impl Fill<'_> {
     fn tensor<const D: usize>(&mut self, shape: Vec<usize>) -> Option<Tensor<D>> {
-        let name = self.plan.get(&self.path.name())?;
+        let Place { tensor: name, cut } = self.plan.get(&self.path.name())?;
         let info = self.checkpoint.get(name)?;
-        let bytes = match self.checkpoint.read(name)? {
+        let range = match *cut {
+            Cut::Third(index) => info.third(index),
+            Cut::Whole | Cut::Transposed => info.range.clone(),
+        };
+        let bytes = match self.checkpoint.read_range(name, range)? {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.failed = Some((name.clone(), error));
                 return None;
             }
+        };
+        let bytes = match (cut, info.shape.as_slice()) {
+            (Cut::Transposed, &[rows, columns]) => convert::transposed(&bytes, rows, columns).into(),
+            _ => bytes,
         };
         let dtype = convert::target(self.dtype);
         let data = convert::convert(&bytes, info.dtype, dtype, shape)?;

@@ -36,5 +36,5 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use files::{FileSet, FilesError, Precision, choose_files};
 pub use header::{Dtype, Header, HeaderError, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, TensorInfo};
 pub use load::{LoadError, MisShaped, check, load_into};
-pub use names::{KeyMap, Parameter, ParameterPath, parameter_count, parameters};
+pub use names::{Cut, KeyMap, Parameter, ParameterPath, Place, parameter_count, parameters};
 pub use source::{SourceError, WeightSource};

@@ -10,6 +10,8 @@
 //!
 //! [`ModuleMapper`]: burn::module::ModuleMapper
 
+use std::sync::Arc;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
@@ -90,6 +92,45 @@ pub fn parameter_count<M: Module>(module: &M) -> u64 {
     parameters(module).iter().map(elements).sum()
 }
 
+/// Where a file has a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The tensor.
+    pub tensor: String,
+    /// Which part of it, and how it lies.
+    pub cut: Cut,
+}
+
+/// How a parameter lies in a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It is the tensor.
+    Whole,
+    /// It is the first, second or third part (0, 1, 2) of three equal ones that were stacked along the first dimension.
+    Third(usize),
+    /// It is the tensor, of two dimensions, with rows and columns exchanged.
+    Transposed,
+}
+
+impl Cut {
+    /// The shape of the tensor that has a parameter of this `shape`.
+    pub(super) fn whole(self, shape: &[usize]) -> Vec<usize> {
+        match (self, shape) {
+            (Self::Third(_), [first, rest @ ..]) => {
+                std::iter::once(first.saturating_mul(3)).chain(rest.iter().copied()).collect()
+            }
+            (Self::Transposed, [rows, columns]) => vec![*columns, *rows],
+            _ => shape.to_vec(),
+        }
+    }
+}
+
+impl From<String> for Place {
+    fn from(tensor: String) -> Self {
+        Self { tensor, cut: Cut::Whole }
+    }
+}
+
 /// How files call a module's parameters.
 ///
 /// The first rule that gives a name which the file has wins. A rule gives `None` for parameters that it does not
@@ -97,9 +138,12 @@ pub fn parameter_count<M: Module>(module: &M) -> u64 {
 #[derive(Clone, Default)]
 pub struct KeyMap {
     rules: Vec<Rule>,
+    /// Whether a tensor is one that the module should explain; all are, if nothing is said.
+    belongs: Option<Belongs>,
 }
 
-type Rule = std::sync::Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+type Rule = Arc<dyn Fn(&str) -> Option<Place> + Send + Sync>;
+type Belongs = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl KeyMap {
     /// The module's own names.
@@ -107,22 +151,45 @@ impl KeyMap {
         Self::default().or(|name| Some(name.to_owned()))
     }
 
-    /// The module's own names behind `prefix`, as in a single-file checkpoint.
-    pub fn prefixed(prefix: &str) -> Self {
-        let prefix = prefix.to_owned();
-        Self::default().or(move |name| Some(format!("{prefix}{name}")))
-    }
-
     /// Adds a rule, tried after those before it.
     #[must_use]
-    pub fn or(mut self, rule: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.rules.push(std::sync::Arc::new(rule));
+    pub fn or<P: Into<Place>>(mut self, rule: impl Fn(&str) -> Option<P> + Send + Sync + 'static) -> Self {
+        self.rules.push(Arc::new(move |name| rule(name).map(Into::into)));
         self
     }
 
-    /// The names under which a file may have the parameter `name`, the likeliest first.
-    pub fn candidates(&self, name: &str) -> impl Iterator<Item = String> {
+    /// The same where the file has tensors that the module knows nothing of: those for which `belongs` says no.
+    #[must_use]
+    pub fn among(mut self, belongs: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.belongs = Some(match self.belongs.take() {
+            Some(before) => Arc::new(move |name| before(name) && belongs(name)),
+            None => Arc::new(belongs),
+        });
+        self
+    }
+
+    /// The same behind `prefix`, in a file that has other networks beside: tensors without it are not the module's.
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
+        let move_rule = |rule: Rule| -> Rule {
+            let prefix = prefix.to_owned();
+            Arc::new(move |name| rule(name).map(|place| Place { tensor: format!("{prefix}{}", place.tensor), ..place }))
+        };
+        let rules = self.rules.into_iter().map(move_rule).collect();
+        let (prefix, belongs) = (prefix.to_owned(), self.belongs);
+        Self { rules, belongs: None }.among(move |name| {
+            name.strip_prefix(prefix.as_str()).is_some_and(|rest| belongs.as_ref().is_none_or(|belongs| belongs(rest)))
+        })
+    }
+
+    /// Where a file may have the parameter `name`, the likeliest place first.
+    pub fn candidates(&self, name: &str) -> impl Iterator<Item = Place> {
         self.rules.iter().filter_map(move |rule| rule(name))
+    }
+
+    /// Whether the module should explain a file's tensor of this name.
+    pub fn explains(&self, tensor: &str) -> bool {
+        self.belongs.as_ref().is_none_or(|belongs| belongs(tensor))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Running a model in a test.
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use encaustic_engine::device::{Compute, DeviceName, Precision, open};
-use encaustic_engine::family::{self, Keep, LatentDiffusion};
+use encaustic_engine::family::{self, Files, Keep, LatentDiffusion};
 use encaustic_engine::latent::Picture;
 use encaustic_engine::noise::NoiseSource;
 use encaustic_engine::pipeline::{Moment, Observer};
@@ -24,6 +25,11 @@ pub fn compute() -> Compute {
 /// Loads a model on it.
 pub fn load(folder: &Folder) -> LatentDiffusion {
     load_on(folder, &compute(), Keep::All)
+}
+
+/// Loads a model that is not a folder, with another autoencoder if one is given.
+pub fn load_files(files: &Rc<dyn Files>, vae: Option<&Rc<dyn Files>>) -> LatentDiffusion {
+    family::load(files, vae, &compute(), Keep::InTurn).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Loads a model on a device.

@@ -19,7 +19,8 @@ struct Room {
 const ROOMS: &[Room] = &[
     Room { package: "encaustic-protocol", rooms: &[], crates: Some(&["serde", "serde_json", "thiserror", "strsim"]) },
     Room { package: "encaustic-engine", rooms: &["encaustic-protocol"], crates: None },
-    Room { package: "encaustic", rooms: &["encaustic-protocol", "encaustic-engine"], crates: None },
+    Room { package: "encaustic-importer", rooms: &["encaustic-engine"], crates: Some(&["serde", "serde_json"]) },
+    Room { package: "encaustic", rooms: &["encaustic-protocol", "encaustic-engine", "encaustic-importer"], crates: None },
     Room { package: "xtask", rooms: &[], crates: Some(&["anyhow", "serde_json"]) },
 ];
 
@@ -56,7 +57,7 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
         let is_dev = dependency["kind"] == "dev";
         match dependency["source"].as_str() {
             None if !room.rooms.contains(&on) => {
-                report(format!("depends on `{on}`: dependencies point one way, protocol <- engine <- native"));
+                report(format!("depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native"));
             }
             None => {}
             Some(REGISTRY) => {

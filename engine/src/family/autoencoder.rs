@@ -12,12 +12,12 @@ use crate::device::{Compute, Precision};
 use crate::latent::LatentFormat;
 use crate::model::taesd::{Taesd, TaesdConfig};
 use crate::model::vae::{Tiling, Vae, VaeConfig};
-use crate::weights::{KeyMap, check, load_into, parameters};
+use crate::weights::KeyMap;
 
 /// From latents to pictures.
 #[derive(Debug)]
 pub struct Autoencoder {
-    network: Part<Network>,
+    network: Network,
     facts: Facts,
 }
 
@@ -41,8 +41,15 @@ const STANDARD_TINY: &[usize] = &[64, 64, 64, 64];
 
 #[derive(Debug)]
 enum Network {
-    Kl(Box<Vae>),
-    Tiny(Box<Taesd>),
+    Kl(Part<Vae>),
+    Tiny(Part<Taesd>),
+}
+
+/// A network that is on the device.
+#[derive(Debug)]
+enum Held {
+    Kl(Rc<Vae>),
+    Tiny(Rc<Taesd>),
 }
 
 enum Config {
@@ -65,55 +72,39 @@ impl Autoencoder {
         compute: &Compute,
         keep: Keep,
     ) -> Result<(Self, LatentFormat), LoadError> {
-        let config = Config::read(&**package, folder)?;
-        let name = if folder.is_empty() { "vae" } else { folder };
-        let (facts, format, keys) = {
-            let weights = package.checkpoint(folder, compute.precision.files())?;
-            match &config {
-                Config::Kl(config) => {
-                    let shell = Vae::new(config, &compute.device).map_err(|error| package.unfit(error))?;
-                    let keys = package.keys(folder, Vae::keys(), &parameters(&shell));
-                    check(&shell, name, &weights, &keys)?;
-                    let own = *shell.facts();
-                    // The second level's upsampling hands its channels on to the first, at the full size.
-                    let widest = config.block_out_channels.iter().take(2).copied().max().unwrap_or(1);
-                    let is_standard = config.block_out_channels == STANDARD;
-                    let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
-                    (Facts::new(widest, own.sample_size, is_standard, &format, compute), format, keys)
-                }
-                Config::Tiny(config) => {
-                    let shell = Taesd::new(config, &compute.device)?;
-                    let keys = package.keys(folder, KeyMap::identity(), &parameters(&shell));
-                    check(&shell, name, &weights, &keys)?;
-                    let own = shell.facts();
-                    let widest = config.decoder_block_out_channels.iter().copied().max().unwrap_or(1);
-                    let is_standard = config.decoder_block_out_channels == STANDARD_TINY;
-                    let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
-                    (Facts::new(widest, USUAL_TILE, is_standard, &format, compute), format, keys)
-                }
+        let to = (compute, keep);
+        Ok(match Config::read(&**package, folder)? {
+            Config::Kl(config) => {
+                // The second level's upsampling hands its channels on to the first, at the full size.
+                let widest = config.block_out_channels.iter().take(2).copied().max().unwrap_or(1);
+                let is_standard = config.block_out_channels == STANDARD;
+                let new = move |device: &Device| Vae::new(&config, device);
+                let (network, own) = package.network(folder, Vae::keys(), to, new, |network| *network.facts())?;
+                let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
+                let facts = Facts::new(widest, own.sample_size, is_standard, &format, compute);
+                (Self { network: Network::Kl(network), facts }, format)
             }
-        };
-        let package = Rc::clone(package);
-        let read = move |precision: Precision, device: &Device| {
-            let weights = package.checkpoint(folder, precision.files())?;
-            let dtype = precision.dtype();
-            Ok(match &config {
-                Config::Kl(config) => {
-                    let network = load_into(Vae::new(config, device)?, name, &weights, &keys, dtype, device)?;
-                    Network::Kl(Box::new(network))
-                }
-                Config::Tiny(config) => {
-                    let network = load_into(Taesd::new(config, device)?, name, &weights, &keys, dtype, device)?;
-                    Network::Tiny(Box::new(network))
-                }
-            })
-        };
-        Ok((Self { network: Part::new(keep, compute, read)?, facts }, format))
+            Config::Tiny(config) => {
+                let widest = config.decoder_block_out_channels.iter().copied().max().unwrap_or(1);
+                let is_standard = config.decoder_block_out_channels == STANDARD_TINY;
+                let new = move |device: &Device| Taesd::new(&config, device);
+                let (network, format) = package.network(folder, KeyMap::identity(), to, new, |network| {
+                    let own = network.facts();
+                    format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor)
+                })?;
+                let facts = Facts::new(widest, USUAL_TILE, is_standard, &format, compute);
+                (Self { network: Network::Tiny(network), facts }, format)
+            }
+        })
     }
 
     /// The network, ready to decode.
     pub fn decoder(&self) -> Result<Decoder, LoadError> {
-        Ok(Decoder { network: self.network.get()?, precision: self.network.precision(), facts: self.facts })
+        let network = match &self.network {
+            Network::Kl(vae) => Held::Kl(vae.get()?),
+            Network::Tiny(taesd) => Held::Tiny(taesd.get()?),
+        };
+        Ok(Decoder { network, precision: self.precision(), facts: self.facts })
     }
 
     /// Whether it is built as Stable Diffusion's, so that its latents have the known colours.
@@ -123,12 +114,18 @@ impl Autoencoder {
 
     /// The precision that it computes in.
     pub fn precision(&self) -> Precision {
-        self.network.precision()
+        match &self.network {
+            Network::Kl(vae) => vae.precision(),
+            Network::Tiny(taesd) => taesd.precision(),
+        }
     }
 
     /// Makes it compute in f32 from now on: some autoencoders overflow in f16.
     pub fn widen(&mut self) {
-        self.network.set_precision(Precision::F32);
+        match &mut self.network {
+            Network::Kl(vae) => vae.set_precision(Precision::F32),
+            Network::Tiny(taesd) => taesd.set_precision(Precision::F32),
+        }
     }
 }
 
@@ -160,7 +157,7 @@ impl Facts {
 /// An autoencoder whose weights are on the device.
 #[derive(Debug)]
 pub struct Decoder {
-    network: Rc<Network>,
+    network: Held,
     precision: Precision,
     facts: Facts,
 }
@@ -173,11 +170,11 @@ impl Decoder {
     pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = latents.dims();
         let tiling = self.facts.tiling(height, width, self.precision);
-        match (&*self.network, tiling) {
-            (Network::Kl(vae), Some(tiling)) => vae.decode_tiled(latents, tiling),
-            (Network::Kl(vae), None) => vae.decode(latents),
+        match (&self.network, tiling) {
+            (Held::Kl(vae), Some(tiling)) => vae.decode_tiled(latents, tiling),
+            (Held::Kl(vae), None) => vae.decode(latents),
             // Its activations are small enough for any picture.
-            (Network::Tiny(taesd), _) => taesd.decode(latents),
+            (Held::Tiny(taesd), _) => taesd.decode(latents),
         }
     }
 

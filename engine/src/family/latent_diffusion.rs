@@ -23,7 +23,7 @@ use crate::prediction::{Prediction, input_scale};
 use crate::prompt::{Tokenizer, TokenizerFiles};
 use crate::sampling::{Denoise, Level};
 use crate::schedule::{NoiseTable, SchedulerConfig};
-use crate::weights::{KeyMap, check, load_into, parameters};
+use crate::weights::KeyMap;
 
 /// A model's own settings beside those of its scheduler: a [`Request`] that fills what a user leaves open.
 const DEFAULTS: &str = "encaustic.json";
@@ -145,18 +145,11 @@ fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
 
 fn text_encoder(package: &Rc<Package>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {
     let config = ClipConfig::parse(&required_text(&**package, &format!("{}/config.json", recipe.folder))?)?;
-    let shell = ClipText::new(&config, &compute.device).map_err(|error| package.unfit(error))?;
-    let keys = package.keys(recipe.folder, ClipText::keys(), &parameters(&shell));
-    check(&shell, recipe.folder, &package.checkpoint(recipe.folder, compute.precision.files())?, &keys)?;
     let tokenizer = tokenizer(&**package, recipe)?;
-    let (features, positions) = (shell.features(), shell.positions());
-    let package = Rc::clone(package);
-    let read = move |precision: Precision, device: &Device| {
-        let weights = package.checkpoint(recipe.folder, precision.files())?;
-        let shell = ClipText::new(&config, device)?;
-        Ok(load_into(shell, recipe.folder, &weights, &keys, precision.dtype(), device)?)
-    };
-    Ok(TextEncoder { network: Part::new(keep, compute, read)?, features, positions, tokenizer, recipe })
+    let new = move |device: &Device| ClipText::new(&config, device);
+    let tell = |network: &ClipText| (network.features(), network.positions());
+    let (network, (features, positions)) = package.network(recipe.folder, ClipText::keys(), (compute, keep), new, tell)?;
+    Ok(TextEncoder { network, features, positions, tokenizer, recipe })
 }
 
 fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError> {
@@ -177,16 +170,8 @@ fn tokenizer(files: &dyn Files, recipe: Encoder) -> Result<Tokenizer, LoadError>
 
 fn unet(package: &Rc<Package>, compute: &Compute, keep: Keep) -> Result<(Part<UNet>, UNetFacts), LoadError> {
     let config = UNetConfig::parse(&required_text(&**package, "unet/config.json")?)?;
-    let shell = UNet::new(&config, &compute.device).map_err(|error| package.unfit(error))?;
-    let keys = package.keys("unet", KeyMap::identity(), &parameters(&shell));
-    check(&shell, "unet", &package.checkpoint("unet", compute.precision.files())?, &keys)?;
-    let facts = shell.facts().clone();
-    let package = Rc::clone(package);
-    let read = move |precision: Precision, device: &Device| {
-        let weights = package.checkpoint("unet", precision.files())?;
-        Ok(load_into(UNet::new(&config, device)?, "unet", &weights, &keys, precision.dtype(), device)?)
-    };
-    Ok((Part::new(keep, compute, read)?, facts))
+    let new = move |device: &Device| UNet::new(&config, device);
+    package.network("unet", KeyMap::identity(), (compute, keep), new, |network| network.facts().clone())
 }
 
 /// Whether the parts of a model fit each other.

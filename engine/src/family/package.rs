@@ -3,13 +3,17 @@
 
 use std::rc::Rc;
 
+use burn::module::Module;
+use burn::tensor::Device;
 use serde_json::Value;
 
 use super::Family;
 use super::files::{Files, FilesError, LoadError, checkpoint};
 use super::original::{Original, OriginalError, SingleFile};
+use super::part::{Keep, Part};
+use crate::device::{self, Compute};
 use crate::model::config::ConfigError;
-use crate::weights::{Checkpoint, KeyMap, Parameter, Precision, WeightSource};
+use crate::weights::{Checkpoint, KeyMap, Parameter, Precision, WeightSource, check, load_into, parameters};
 
 /// A model, or an autoencoder alone.
 pub(super) struct Package {
@@ -32,7 +36,7 @@ impl Package {
     }
 
     /// What is wrong with a network's configuration; where it was made, that the family's networks are built otherwise.
-    pub(super) fn unfit(&self, error: ConfigError) -> LoadError {
+    fn unfit(&self, error: ConfigError) -> LoadError {
         match self.original {
             Some(_) => OriginalError::Unusual { why: error.to_string() }.into(),
             None => error.into(),
@@ -51,7 +55,7 @@ impl Package {
     }
 
     /// The file or files with the weights of a part (`""` is the package itself).
-    pub(super) fn checkpoint(&self, part: &str, precision: Precision) -> Result<Checkpoint<'_>, LoadError> {
+    fn checkpoint(&self, part: &str, precision: Precision) -> Result<Checkpoint<'_>, LoadError> {
         match &self.original {
             Some(original) => original.checkpoint(&*self.files),
             None => checkpoint(&*self.files, part, precision),
@@ -59,11 +63,35 @@ impl Package {
     }
 
     /// Where they have the part's parameters, all of which are given; `usual` is where diffusers has them.
-    pub(super) fn keys(&self, part: &str, usual: KeyMap, parameters: &[Parameter]) -> KeyMap {
+    fn keys(&self, part: &str, usual: KeyMap, parameters: &[Parameter]) -> KeyMap {
         match &self.original {
             Some(original) => original.keys(part, usual, parameters),
             None => usual,
         }
+    }
+
+    /// The network of a part (`""` is the package itself), and what `tell` sees of it without its weights. Those are
+    /// checked now, and read at once or when its turn comes. `new` makes it without weights, `usual` is where diffusers
+    /// has its parameters.
+    pub(super) fn network<M: Module + 'static, T>(
+        self: &Rc<Self>,
+        part: &'static str,
+        usual: KeyMap,
+        (compute, keep): (&Compute, Keep),
+        new: impl Fn(&Device) -> Result<M, ConfigError> + 'static,
+        tell: impl FnOnce(&M) -> T,
+    ) -> Result<(Part<M>, T), LoadError> {
+        let name = if part.is_empty() { "vae" } else { part };
+        let shell = new(&compute.device).map_err(|error| self.unfit(error))?;
+        let keys = self.keys(part, usual, &parameters(&shell));
+        check(&shell, name, &self.checkpoint(part, compute.precision.files())?, &keys)?;
+        let told = tell(&shell);
+        let package = Rc::clone(self);
+        let read = move |precision: device::Precision, device: &Device| {
+            let weights = package.checkpoint(part, precision.files())?;
+            Ok(load_into(new(device)?, name, &weights, &keys, precision.dtype(), device)?)
+        };
+        Ok((Part::new(keep, compute, read)?, told))
     }
 }
 

@@ -72,6 +72,9 @@ pub enum Command {
     Devices,
     /// Tell what a model's folder or any file of weights holds: family, components, parameters, precision, hash
     Info(Info),
+    /// Fetch a model from the hub, or a file of weights by its URL
+    #[command(after_help = crate::pull::EXAMPLES)]
+    Pull(crate::pull::Args),
     /// Tell with what settings a PNG picture was made
     PngInfo(PngInfo),
     /// List samplers and schedules with all their names
@@ -112,7 +115,7 @@ pub struct Generate {
 #[derive(Debug, Args)]
 pub struct Engine {
     /// The model: a checkpoint in one `.safetensors` file, a folder in the layout of diffusers, a name in the folder of
-    /// models, or `demo`, the one in the box
+    /// models, `hf:OWNER/NAME` on the hub, or `demo`, the one in the box
     #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub model: Option<String>,
 
@@ -143,7 +146,8 @@ pub struct Engine {
 /// `encaustic info`
 #[derive(Debug, Args)]
 pub struct Info {
-    /// A `.safetensors` file of any kind, a folder in the layout of diffusers, a name in the folder of models, or `demo`
+    /// A `.safetensors` file of any kind, a folder in the layout of diffusers, a name in the folder of models,
+    /// `hf:OWNER/NAME` on the hub, or `demo`
     #[arg(value_hint = ValueHint::AnyPath)]
     pub model: String,
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::files::WriteError;
 use crate::png_text::PngError;
+use crate::pull::Fault;
 
 /// A wish that cannot be fulfilled: which setting, what is wrong with it, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,9 @@ pub enum Failure {
         /// What could be read nevertheless, for machines; people have been told.
         report: Option<Value>,
     },
+    /// Something could not be fetched.
+    #[error(transparent)]
+    Fetch(Fault),
     /// The device or the model did not do its part.
     #[error("{0}")]
     Engine(String),
@@ -119,7 +123,7 @@ impl Failure {
         match self {
             Self::Refused(_) => 2,
             Self::Interrupted(_) => crate::interrupt::STATUS,
-            Self::Write(_) | Self::Picture { .. } | Self::Engine(_) | Self::System(_) => 1,
+            Self::Write(_) | Self::Fetch(_) | Self::Picture { .. } | Self::Engine(_) | Self::System(_) => 1,
         }
     }
 
@@ -130,6 +134,7 @@ impl Failure {
             Self::Interrupted(_) => "interrupted",
             Self::Write(_) => "write",
             Self::Picture { .. } => "picture",
+            Self::Fetch(_) => "fetch",
             Self::Engine(_) => "engine",
             Self::System(_) => "system",
         };

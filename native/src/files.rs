@@ -180,7 +180,7 @@ fn next_number(folder: &Path) -> io::Result<u32> {
 }
 
 /// Gives a finished file its name unless that is taken.
-fn claim(part: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn claim(part: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(part, path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),

@@ -41,6 +41,11 @@ pub fn of_bytes(bytes: &[u8]) -> Sha {
     digits(Sha256::digest(bytes).as_slice())
 }
 
+/// What a hasher has come to.
+pub(crate) fn of_hasher(hasher: Sha256) -> Sha {
+    digits(hasher.finalize().as_slice())
+}
+
 /// Hashes a file, or remembers its hash.
 ///
 /// # Errors

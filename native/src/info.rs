@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::failure::{Failure, Refusal};
 use crate::hash::{self, Sha};
 use crate::library::{ModelFiles, Source};
-use crate::{info_file, terminal};
+use crate::{info_file, pull, terminal};
 
 /// The component whose file gives the model its hash: it is what distinguishes one model from another.
 const HASHED: &str = "unet";
@@ -62,7 +62,7 @@ pub struct Part {
 /// # Errors
 /// If there is no such model, or its configurations or headers are malformed.
 pub fn run(model: &str, json: bool) -> Result<(), Failure> {
-    let files = ModelFiles::find(Some(model))?;
+    let files = pull::find(Some(model))?;
     if let ModelFiles::Single(single) = &files {
         return info_file::run(single, json);
     }

@@ -27,6 +27,7 @@ pub mod png;
 pub mod png_info;
 pub mod png_text;
 pub mod progress;
+pub mod pull;
 pub mod report;
 pub mod run;
 pub mod samplers;

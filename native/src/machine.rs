@@ -6,9 +6,9 @@ use encaustic_engine::device::{DeviceName, Precision};
 use encaustic_engine::prediction::Prediction;
 
 use crate::cli;
-use crate::failure::Refusal;
+use crate::failure::{Failure, Refusal};
 use crate::library::ModelFiles;
-use crate::terminal;
+use crate::{pull, terminal};
 
 /// With what to compute.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Machine {
     ///
     /// # Errors
     /// The first option that is wrong.
-    pub fn find(args: &cli::Engine) -> Result<Self, Refusal> {
+    pub fn find(args: &cli::Engine) -> Result<Self, Failure> {
         let precision = match args.dtype.trim() {
             "auto" => None,
             name => Some(name.parse::<Precision>().map_err(|error| Refusal::new("dtype", error.to_string()))?),
@@ -47,14 +47,14 @@ impl Machine {
 }
 
 /// The model and, if another takes the place of its own, the autoencoder.
-fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Refusal> {
+fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
     let config = args.config.as_deref();
     if let Some(config) = config.filter(|config| !config.is_dir()) {
-        return Err(Refusal::new("config", format!("{}: not a folder", config.display())));
+        return Err(Refusal::new("config", format!("{}: not a folder", config.display())).into());
     }
     let prediction = args.prediction.as_deref().map(prediction).transpose()?;
     let mut vae = args.vae.as_deref().map(|path| ModelFiles::autoencoder(path, config)).transpose()?;
-    let model = match ModelFiles::find(args.model.as_deref())? {
+    let model = match pull::find(args.model.as_deref())? {
         ModelFiles::Single(single) => {
             let report = single.model()?;
             // Noise is what most models predict; the other assumption may be worth a second try.
@@ -72,7 +72,7 @@ fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Refusal
         model => {
             let given = [("config", config.is_some()), ("prediction", prediction.is_some())];
             if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-                return Err(Refusal::new(option, "this is for a model in one file; a folder has its own configurations"));
+                return Err(Refusal::new(option, "this is for a model in one file; a folder has its own configurations").into());
             }
             model
         }

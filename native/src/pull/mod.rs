@@ -1,0 +1,200 @@
+//! `encaustic pull`: models from the hub, and files of weights from any server; and `--model hf:OWNER/NAME`.
+//!
+//! From the hub, a model goes into the cache that all programs for the hub share ([`store`]); a file from elsewhere into the
+//! folder of models ([`web`]). Both come through one transfer ([`fetch`]), which trusts nobody. Why it is our own:
+//! docs/decisions/0013-downloads.md.
+
+pub mod address;
+mod bar;
+mod choose;
+pub mod env;
+mod fault;
+mod fetch;
+mod hub;
+mod lock;
+mod names;
+mod net;
+mod news;
+mod reach;
+mod store;
+pub mod take;
+mod web;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::ValueEnum;
+use encaustic_engine::weights::Precision;
+use serde_json::json;
+
+use self::address::{Address, SCHEME, Wanted};
+use self::env::Hub;
+pub use self::fault::Fault;
+use self::take::Model;
+use crate::failure::{Failure, Refusal};
+use crate::library::ModelFiles;
+use crate::single::Single;
+use crate::terminal;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  encaustic pull runwayml/stable-diffusion-v1-5
+      fetches a model's folder from the hub: safetensors only, in half precision where there is one
+  encaustic pull OWNER/NAME@REVISION:FILE.safetensors
+      fetches one file of a branch, tag or commit
+  encaustic pull https://example.com/lighthouse.safetensors --sha256 HEX
+      fetches a file into the folder of models and checks it
+
+What is there already is not fetched again, and what was broken off goes on where it ended.
+From the hub: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and HF_HUB_DOWNLOAD_TIMEOUT are
+understood, and the cache is the one that other programs use.
+Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped.";
+
+/// `encaustic pull`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A model on the hub (OWNER/NAME, OWNER/NAME@REVISION, OWNER/NAME:FILE), or the URL of a `.safetensors` file
+    pub source: String,
+
+    /// From the hub: which copy of the weights where there are several; the other stands in for it
+    #[arg(long, value_enum, value_name = "fp16|full", default_value = "fp16")]
+    pub variant: Variant,
+
+    /// From a URL: the SHA-256 that the file must have, in 64 hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+
+    /// From a URL: the file or the folder to write; the folder of models is usual
+    #[arg(long, value_name = "FILE|DIR", value_hint = clap::ValueHint::AnyPath)]
+    pub out: Option<PathBuf>,
+
+    /// Leave the network alone: only see whether the model is in the cache
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Which copy of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Variant {
+    /// In half precision, where there is such a copy.
+    Fp16,
+    /// As trained, where there is such a copy.
+    Full,
+}
+
+/// Fetches a model or a file.
+///
+/// # Errors
+/// If it cannot be had, and on Ctrl-C. What was fetched is kept then.
+pub fn run(args: &Args, json: bool) -> Result<(), Failure> {
+    let begun = Instant::now();
+    match Wanted::parse(&args.source)? {
+        Wanted::Hub(address) => {
+            let given = [("sha256", args.sha256.is_some()), ("out", args.out.is_some())];
+            if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+                let problem = "this is for URLs; files of the hub are checked by the hub's own hashes and go into its cache";
+                return Err(Refusal::new(option, problem).into());
+            }
+            let hub = Hub::from_env(args.offline)?;
+            let precision = if args.variant == Variant::Fp16 { Precision::Half } else { Precision::Full };
+            let model = bring(&hub, &address, precision)?;
+            tell(&address, &model, begun.elapsed().as_secs_f64(), json)
+        }
+        Wanted::Web(_) if args.offline => Err(Refusal::new("offline", "a URL cannot be fetched without a network").into()),
+        Wanted::Web(url) => web::run(url, args.sha256.as_deref(), args.out.as_deref(), json),
+    }
+}
+
+/// Finds the model that a user means, as [`ModelFiles::find`] does; one on the hub (`hf:OWNER/NAME`) is taken from the cache
+/// if it is whole there, and fetched if not.
+///
+/// # Errors
+/// If there is none, and if it cannot be fetched.
+pub fn find(wanted: Option<&str>) -> Result<ModelFiles, Failure> {
+    let Some(wanted) = wanted.filter(|wanted| wanted.starts_with(SCHEME) && !Path::new(wanted).exists()) else {
+        return ModelFiles::find(wanted).map_err(Failure::from);
+    };
+    let model = on_hub(wanted).map_err(|failure| match failure {
+        Failure::Refused(refusal) if refusal.field == "source" => Refusal { field: "model".to_owned(), ..refusal }.into(),
+        failure => failure,
+    })?;
+    Ok(if model.is_file { ModelFiles::Single(Single::new(&model.path)) } else { ModelFiles::Folder(model.path) })
+}
+
+fn on_hub(wanted: &str) -> Result<Model, Failure> {
+    let address = Address::parse(wanted)?;
+    let hub = Hub::from_env(false)?;
+    match take::cached(&hub, &address, Precision::Half) {
+        Ok(model) => Ok(model),
+        Err(Fault::Refused(missing)) if hub.offline => Err(missing.into()),
+        Err(_) => {
+            let begun = Instant::now();
+            let model = bring(&hub, &address, Precision::Half)?;
+            terminal::say(summary(&address, &model, begun.elapsed().as_secs_f64()));
+            Ok(model)
+        }
+    }
+}
+
+fn bring(hub: &Hub, address: &Address, precision: Precision) -> Result<Model, Failure> {
+    let (hub, address) = (hub.clone(), address.clone());
+    news::aside(move |teller| take::fetched(&hub, &address, precision, teller))
+}
+
+fn tell(address: &Address, model: &Model, seconds: f64, json: bool) -> Result<(), Failure> {
+    if !json {
+        terminal::say(summary(address, model, seconds));
+        return terminal::tell(terminal::for_stdout(&model.path.display().to_string()));
+    }
+    terminal::tell(json!({
+        "path": model.path.display().to_string(),
+        "repo": address.repo,
+        "revision": address.revision,
+        "commit": model.commit,
+        "files": model.files,
+        "bytes": fetched(model),
+        "seconds": seconds,
+    }))
+}
+
+/// How many bytes were fetched.
+fn fetched(model: &Model) -> u64 {
+    model.files.iter().filter(|file| !file.cached).map(|file| file.size).sum()
+}
+
+fn summary(address: &Address, model: &Model, seconds: f64) -> String {
+    let count = model.files.iter().filter(|file| !file.cached).count();
+    let commit = model.commit.get(..8).unwrap_or(&model.commit);
+    if count == 0 {
+        return format!("{address} ({commit}): {} files, all there already", model.files.len());
+    }
+    let fetched = bytes(fetched(model));
+    format!("{address} ({commit}): {count} of {} files fetched, {fetched} in {seconds:.1} s", model.files.len())
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::DecimalBytes(count).to_string()
+}
+
+/// A model in the cache of the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cached {
+    /// What `--model` takes: `hf:OWNER/NAME`, with `@REVISION` where it is not the usual one.
+    pub name: String,
+    /// Its folder or its file.
+    pub path: PathBuf,
+    /// The branch or tag.
+    pub revision: String,
+}
+
+/// The models in the cache that are whole. Whatever is wrong with the cache or its variables, the others are told.
+pub fn cached() -> Vec<Cached> {
+    let Ok(hub) = Hub::from_env(true) else { return Vec::new() };
+    let whole = |address: Address| {
+        let model = take::cached(&hub, &address, Precision::Half).ok()?;
+        let name = format!("{SCHEME}{address}");
+        Some(Cached { name, path: model.path, revision: address.revision })
+    };
+    store::all(&hub).into_iter().filter_map(whole).collect()
+}

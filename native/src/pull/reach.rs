@@ -1,0 +1,217 @@
+//! Where a download may lead: which URLs, from which to which, and to which addresses.
+//!
+//! A URL that a user types may name a server at home. One that a server redirects to may not, unless that server is itself at
+//! home: otherwise a page in the internet could make this program ask the router or a cloud's metadata service. Names are
+//! judged by the addresses that they have when the connection is made, so a name that changes its mind gains nothing.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use super::fault::{Fault, host};
+
+/// Why an address is refused.
+pub(crate) const PRIVATE: &str =
+    "it is an address of this machine or of a private network, and a server in the internet named it";
+const LINK_LOCAL: &str = "no model is fetched from a link-local address";
+const PLAIN: &str = "models are fetched over https; plain http is for servers on this machine";
+
+/// How far connections go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Anywhere but to link-local addresses.
+    Any,
+    /// To public addresses.
+    Public,
+}
+
+/// An address that is not connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no public address")]
+pub(crate) struct Private(IpAddr);
+
+/// Looks names up and refuses addresses out of reach.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Reach);
+
+impl Resolver for Guard {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
+        match found.iter().map(SocketAddr::ip).find(|ip| is_out_of_reach(self.0, *ip)) {
+            Some(ip) => Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, Private(ip)))),
+            None => Ok(found),
+        }
+    }
+}
+
+/// Whether a URL may be asked for at all.
+///
+/// # Errors
+/// If it is neither https nor http to this machine, names a user, or is at a link-local address.
+pub(crate) fn allow(url: &Uri) -> Result<(), Fault> {
+    let refuse = |why| Err(Fault::Forbidden { place: host(url), why });
+    let Some(name) = url.host() else { return refuse("it names no host") };
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return refuse("names and passwords in URLs are not sent");
+    }
+    match url.scheme_str() {
+        Some("https") => {}
+        Some("http") if is_loopback(name) => {}
+        _ => return refuse(PLAIN),
+    }
+    if literal(name).is_some_and(|ip| is_out_of_reach(Reach::Any, ip)) { refuse(LINK_LOCAL) } else { Ok(()) }
+}
+
+/// Whether a server may send us from one URL to another, and how far connections go from then on.
+///
+/// # Errors
+/// If the next is less safe than the one before.
+pub(crate) fn follow(from: &Uri, to: &Uri, reach: Reach) -> Result<Reach, Fault> {
+    let refuse = |why| Err(Fault::Forbidden { place: host(to), why });
+    if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
+        return refuse("a redirect led from https to a connection that others can read");
+    }
+    allow(to)?;
+    if from.host() == to.host() {
+        return Ok(reach);
+    }
+    let reach = if reach == Reach::Public || !is_at_home(from) { Reach::Public } else { Reach::Any };
+    let name = to.host().unwrap_or_default();
+    let is_private = is_loopback(name) || literal(name).is_some_and(|ip| is_out_of_reach(reach, ip));
+    if reach == Reach::Public && is_private { refuse(PRIVATE) } else { Ok(reach) }
+}
+
+/// Whether a URL's host is on this machine or in a private network.
+fn is_at_home(url: &Uri) -> bool {
+    let name = url.host().unwrap_or_default();
+    let port = url.port_u16().unwrap_or(443);
+    if let Some(ip) = literal(name) {
+        return is_private(ip);
+    }
+    let mut found = (name, port).to_socket_addrs().into_iter().flatten().peekable();
+    found.peek().is_some() && found.all(|address| is_private(address.ip()))
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost") || literal(name).is_some_and(|ip| plain(ip).is_loopback())
+}
+
+/// The address that a host is written as.
+fn literal(name: &str) -> Option<IpAddr> {
+    name.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn is_out_of_reach(reach: Reach, ip: IpAddr) -> bool {
+    match (reach, plain(ip)) {
+        (Reach::Public, ip) => is_private(ip),
+        (Reach::Any, IpAddr::V4(ip)) => ip.is_link_local(),
+        (Reach::Any, IpAddr::V6(ip)) => ip.is_unicast_link_local(),
+    }
+}
+
+/// An address of the fourth version that is written as one of the sixth, as what it is.
+fn plain(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(six) => six.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match plain(ip) {
+        IpAddr::V4(ip) => is_private_4(ip),
+        IpAddr::V6(ip) => is_private_6(ip),
+    }
+}
+
+fn is_private_4(ip: Ipv4Addr) -> bool {
+    let [first, second, ..] = ip.octets();
+    // 0/8 means this machine on some systems; 100.64/10 is what providers share among customers.
+    let is_shared = first == 0 || (first == 100 && (64..128).contains(&second));
+    ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_broadcast() || ip.is_multicast() || is_shared
+}
+
+fn is_private_6(ip: Ipv6Addr) -> bool {
+    let embedded = match ip.segments() {
+        // NAT64, 6to4 and the old compatible form carry an address of the fourth version.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
+    };
+    let is_local = ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local();
+    is_local || ip.is_multicast() || embedded.is_some_and(is_private_4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_https_or_this_machine_is_asked() {
+        for good in
+            ["https://example.com/x", "http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]:9/x", "https://10.0.0.3/x"]
+        {
+            assert!(allow(&url(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://example.com/x",
+            "http://10.0.0.3/x",
+            "ftp://example.com/x",
+            "https://user:pass@example.com/x",
+            "https://169.254.169.254/x",
+            "https://[fe80::1]/x",
+            "https://[::ffff:169.254.169.254]/x",
+            "http://127.0.0.1.example.com/x",
+        ] {
+            assert!(allow(&url(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_server_leads_to_public_servers_only() {
+        let from = url("https://1.1.1.1/x");
+        for bad in [
+            "http://1.1.1.1/x",
+            "https://127.0.0.1/x",
+            "http://127.0.0.1/x",
+            "https://localhost/x",
+            "https://169.254.169.254/x",
+            "https://10.1.2.3/x",
+            "https://192.168.1.1/x",
+            "https://100.64.0.1/x",
+            "https://0.0.0.0/x",
+            "https://[::1]/x",
+            "https://[::ffff:10.0.0.1]/x",
+            "https://[64:ff9b::7f00:1]/x",
+            "https://[fd00::1]/x",
+        ] {
+            assert!(follow(&from, &url(bad), Reach::Any).is_err(), "{bad}");
+        }
+        assert_eq!(follow(&from, &url("https://8.8.8.8/x"), Reach::Any).unwrap(), Reach::Public);
+        assert_eq!(follow(&from, &url("https://1.1.1.1/y"), Reach::Any).unwrap(), Reach::Any);
+        // A server at home may name another one there, but once abroad there is no way back.
+        let home = url("http://127.0.0.1:1/x");
+        assert_eq!(follow(&home, &url("https://10.0.0.1/x"), Reach::Any).unwrap(), Reach::Any);
+        assert!(follow(&home, &url("https://10.0.0.1/x"), Reach::Public).is_err());
+    }
+
+    #[test]
+    fn names_are_judged_by_their_addresses() {
+        let agent = |reach| {
+            let config = Config::builder().proxy(None).build();
+            ureq::Agent::with_parts(config, ureq::unversioned::transport::DefaultConnector::default(), Guard(reach))
+        };
+        let error = agent(Reach::Public).get("http://localhost:9/").call().unwrap_err();
+        let fault = Fault::of_request(error, &url("http://localhost:9/"), std::time::Duration::from_secs(1));
+        assert!(matches!(fault, Fault::Forbidden { .. }), "{fault}");
+    }
+}

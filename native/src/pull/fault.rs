@@ -169,7 +169,7 @@ impl Fault {
     }
 
     /// In the middle of a body, an answer that breaks its own rules is one that broke off.
-    pub(crate) fn as_dropped(self) -> Self {
+    pub(crate) fn into_dropped(self) -> Self {
         match self {
             Self::Malformed { host, problem, .. } => Self::Dropped { host, why: problem },
             Self::Unreachable { host, why } => Self::Dropped { host, why },

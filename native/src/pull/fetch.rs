@@ -244,7 +244,7 @@ impl<'a> Written<'a> {
             let count = body
                 .read(&mut buffer)
                 .map_err(|error| Fault::of_request(ureq::Error::from(error), &url, client.silence()))
-                .map_err(Fault::as_dropped)?;
+                .map_err(Fault::into_dropped)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             if bytes.is_empty() {
                 break;

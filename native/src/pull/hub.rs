@@ -96,7 +96,7 @@ impl<'a> Remote<'a> {
         let mut text = Vec::new();
         let body = answer.response.into_body().into_reader();
         let read = body.take(LISTING + 1).read_to_end(&mut text);
-        read.map_err(|error| Fault::of_request(ureq::Error::from(error), &url, self.client.silence()).as_dropped())?;
+        read.map_err(|error| Fault::of_request(ureq::Error::from(error), &url, self.client.silence()).into_dropped())?;
         if text.len() as u64 > LISTING {
             return Err(wrong("the listing has no end".to_owned()));
         }

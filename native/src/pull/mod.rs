@@ -190,11 +190,15 @@ pub struct Cached {
 
 /// The models in the cache that are whole. Whatever is wrong with the cache or its variables, the others are told.
 pub fn cached() -> Vec<Cached> {
-    let Ok(hub) = Hub::from_env(true) else { return Vec::new() };
+    Hub::from_env(true).map(|hub| cached_at(&hub)).unwrap_or_default()
+}
+
+/// The models in a cache that are whole.
+pub fn cached_at(hub: &Hub) -> Vec<Cached> {
     let whole = |address: Address| {
-        let model = take::cached(&hub, &address, Precision::Half).ok()?;
+        let model = take::cached(hub, &address, Precision::Half).ok()?;
         let name = format!("{SCHEME}{address}");
         Some(Cached { name, path: model.path, revision: address.revision })
     };
-    store::all(&hub).into_iter().filter_map(whole).collect()
+    store::all(hub).into_iter().filter_map(whole).collect()
 }

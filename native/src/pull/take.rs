@@ -91,7 +91,7 @@ pub fn cached(hub: &Hub, address: &Address, precision: Precision) -> Result<Mode
 ///
 /// # Errors
 /// What the hub, the network or the disk does wrong; and if the repository has no model, or more than one.
-pub fn fetched(hub: &Hub, address: &Address, precision: Precision, teller: &mut Teller) -> Result<Model, Fault> {
+pub(crate) fn fetched(hub: &Hub, address: &Address, precision: Precision, teller: &mut Teller) -> Result<Model, Fault> {
     if hub.offline {
         return cached(hub, address, precision);
     }

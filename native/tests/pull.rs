@@ -225,6 +225,7 @@ fn bad_answers_are_told_and_nothing_of_them_is_kept() {
         (file.clone(), Trick::Length(5), 1, "bytes were promised"),
         (file.clone(), Trick::Length(-5), 1, "bytes were promised"),
         (file.clone(), Trick::Header("Content-Encoding", "gzip".to_owned()), 1, "compressed"),
+        (file.clone(), Trick::Bomb, 1, "bytes were promised"),
         (file.clone(), Trick::Status(403, ""), 1, "403"),
         (file.clone(), Trick::Status(500, ""), 1, "a problem of its own"),
         (head.clone(), etag("\"../../../../evil\""), 1, "neither a SHA-256"),
@@ -232,14 +233,18 @@ fn bad_answers_are_told_and_nothing_of_them_is_kept() {
         (head.clone(), etag(""), 1, "neither a SHA-256"),
         (head.clone(), Trick::Header("X-Linked-Size", "many".to_owned()), 1, "how many bytes"),
         (head.clone(), Trick::Header("X-Repo-Commit", "f".repeat(40)), 1, "another commit"),
+        (head.clone(), Trick::Status(404, "X-Error-Code: EntryNotFound"), 1, "no such file in this revision"),
         (head, Trick::Status(404, ""), 1, "no such repository, revision or file"),
         (resolve.clone(), to(&circle), 1, "in a circle"),
         (resolve.clone(), to("http://example.com/x"), 1, "plain http is for servers on this machine"),
         (resolve.clone(), to("https://169.254.169.254/latest"), 1, "link-local"),
-        (resolve.clone(), to("file:///etc/passwd"), 1, "is not gone to"),
+        (resolve.clone(), to("file:///etc/passwd"), 1, "does not say where to"),
+        (resolve.clone(), to("ftp://127.0.0.1/x"), 1, "is not gone to"),
         (resolve, to("ht tp://"), 1, "does not say where to"),
         (api(), Trick::Status(401, ""), 1, "HF_TOKEN"),
-        (api(), Trick::Status(403, ""), 1, "gated"),
+        (api(), Trick::Status(403, "X-Error-Code: GatedRepo"), 1, "is gated"),
+        (api(), Trick::Status(404, "X-Error-Code: RevisionNotFound"), 1, "no such branch"),
+        (api(), Trick::Bomb, 1, "has no end"),
         (api(), Trick::Status(404, ""), 1, "no such repository"),
         (api(), Trick::Status(429, "Retry-After: 0"), 1, "too many requests"),
         (api(), Trick::Body(b"<html>".to_vec(), "text/html"), 1, "it is no listing"),
@@ -256,10 +261,7 @@ fn bad_answers_are_told_and_nothing_of_them_is_kept() {
         assert!(!cache(&home).join("snapshots").join(COMMIT).join(UNET).exists(), "{trick:?}");
         assert!(!cache(&home).join("blobs").join(sha(&model()[UNET])).exists(), "{trick:?}");
         let kept = unfinished(&home);
-        assert!(
-            kept.is_empty() || matches!(trick, Trick::Status(..) | Trick::Length(_) | Trick::Header(..)),
-            "{trick:?}: {kept:?}"
-        );
+        assert!(kept.is_empty(), "{trick:?}: {kept:?}");
         // And the same home recovers.
         hub.behave();
         hub.run(&home, PULL).status(0);
@@ -415,6 +417,32 @@ fn two_at_once_fetch_everything_once() {
         Run::new(PULL, child.wait_with_output().unwrap()).status(0);
     }
     assert_eq!(ranges(&hub, UNET), [None], "the second waits for the first");
+    is_whole(&home);
+}
+
+/// A limit on the size of files stands in for a full disk.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_takes_no_more_is_told_and_what_came_is_kept() {
+    let (hub, home) = (Hub::with_model(), scratch("pull-full"));
+    let binary = env!("CARGO_BIN_EXE_encaustic");
+    let script = format!("trap '' XFSZ; ulimit -f 300; exec {binary} pull {REPO}");
+    let limited = hub.command(&home);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]);
+    for (name, value) in limited.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let run = Run::new(&["sh", "-c", &script], shell.output().unwrap());
+    run.status(1);
+    assert!(run.stderr.contains("cannot write it") && run.stderr.contains(".incomplete"), "{}", run.stderr);
+    hub.seen();
+    hub.run(&home, PULL).status(0);
+    let asked = ranges(&hub, UNET);
+    assert!(asked.len() == 1 && asked[0].is_some(), "{asked:?}");
     is_whole(&home);
 }
 

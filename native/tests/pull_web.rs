@@ -74,6 +74,7 @@ fn what_is_no_file_of_weights_is_not_kept() {
         (Some(Trick::Body(bytes[..1000].to_vec(), "application/octet-stream")), &[], 2, "was not kept"),
         (Some(Trick::Body(Vec::new(), "application/octet-stream")), &[], 2, "was not kept"),
         (Some(Trick::Header("Content-Encoding", "gzip".to_owned())), &[], 1, "compressed"),
+        (Some(Trick::Bomb), &[], 1, "does not say how long"),
         (Some(Trick::Status(404, "")), &[], 1, "no such file"),
         (Some(Trick::Status(401, "")), &[], 1, "without signing in"),
         (Some(Trick::Status(302, "Location: http://example.com/x.safetensors")), &[], 1, "plain http"),

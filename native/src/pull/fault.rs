@@ -152,13 +152,21 @@ impl Fault {
     }
 
     /// What a status means that is not success.
-    pub(crate) fn of_status(code: u16, what: &str, url: &Uri, is_hub: bool, wait: Option<Duration>) -> Self {
+    /// `reason` is what the hub says beside it, if it is the hub.
+    pub(crate) fn of_status(code: u16, what: &str, url: &Uri, reason: Option<&str>, wait: Option<Duration>) -> Self {
+        let is_hub = reason.is_some();
         let hint = match code {
+            401 | 403 if reason == Some("GatedRepo") => {
+                ": the repository is gated. Accept its terms on its page, and give a token of the same account: HF_TOKEN, or the \
+                 token file of `hf auth login`"
+            }
             401 | 403 if is_hub => {
                 ": the repository is private, gated, or does not exist. Accept its terms on its page, and give a token that may \
                  read it: HF_TOKEN, or the token file of `hf auth login`"
             }
             401 | 403 => ": this may not be read without signing in; download it with a browser",
+            404 if reason == Some("RevisionNotFound") => ": there is no such branch, tag or commit",
+            404 if reason == Some("EntryNotFound") => ": there is no such file in this revision",
             404 | 410 if is_hub => ": there is no such repository, revision or file; see that the name is right",
             404 | 410 => ": there is no such file",
             429 => ": too many requests; wait some minutes, or sign in with HF_TOKEN",

@@ -27,9 +27,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 const BUFFER: usize = 1 << 18;
 
-/// The largest file of unknown length that is taken, in bytes: an endless answer would fill the disk.
-const LIMIT: u64 = 1 << 38;
-
 /// A file to fetch.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish<'a> {
@@ -43,8 +40,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) is_hub: bool,
     /// Where the bytes go until they are whole.
     pub(crate) part: &'a Path,
-    /// How many it has.
-    pub(crate) size: Option<u64>,
+    /// How many there are: more are never written, whatever comes.
+    pub(crate) size: u64,
     /// Its SHA-256.
     pub(crate) sha: Option<&'a str>,
     /// What tells that the file is still the one that the part is of.
@@ -66,21 +63,11 @@ pub(crate) struct Fetched {
 /// What the server, the network or the disk does wrong. The part is kept where the next try can go on from it.
 pub(crate) fn fetch(client: &Client, wish: &Wish<'_>, teller: &Teller) -> Result<Fetched, Fault> {
     let mut part = Written::open(wish, teller)?;
-    let mut is_second = false;
-    loop {
-        part.fill(client, wish, teller)?;
-        part.file.sync_all().map_err(|error| part.failed(error))?;
-        let fetched = Fetched { size: part.length, sha: hash::of_hasher(part.hasher.clone()) };
-        let Some(expected) = wish.sha.filter(|sha| *sha != fetched.sha.full()) else { return Ok(fetched) };
-        if is_second {
-            part.remove();
-            let found = fetched.sha.full().to_owned();
-            return Err(Fault::Hash { what: wish.name.to_owned(), expected: expected.to_owned(), found });
-        }
-        is_second = true;
-        teller.line(format!("{}: the SHA-256 is wrong; it is fetched once more from the beginning", wish.name));
-        part.clear()?;
+    let outcome = part.complete(client, wish, teller);
+    if outcome.is_err() && part.length == 0 {
+        part.remove();
     }
+    outcome
 }
 
 /// Does something again while it fails for reasons that may pass.
@@ -144,7 +131,7 @@ impl<'a> Written<'a> {
             }
         }
         let mut part = Self { path, file, length, hasher };
-        if wish.size.is_some_and(|size| part.length > size) {
+        if part.length > wish.size {
             part.clear()?;
         }
         Ok(part)
@@ -169,12 +156,32 @@ impl<'a> Written<'a> {
         let _ = fs::remove_file(self.path);
     }
 
+    /// Fetches what is missing and checks the whole.
+    fn complete(&mut self, client: &Client, wish: &Wish<'_>, teller: &Teller) -> Result<Fetched, Fault> {
+        let mut is_second = false;
+        loop {
+            self.fill(client, wish, teller)?;
+            self.file.sync_all().map_err(|error| self.failed(error))?;
+            let sha = hash::of_hasher(self.hasher.clone());
+            let Some(expected) = wish.sha.filter(|expected| *expected != sha.full()) else {
+                return Ok(Fetched { size: self.length, sha });
+            };
+            self.clear()?;
+            if is_second {
+                let (what, expected, found) = (wish.name.to_owned(), expected.to_owned(), sha.full().to_owned());
+                return Err(Fault::Hash { what, expected, found });
+            }
+            is_second = true;
+            teller.line(format!("{}: the SHA-256 is wrong; it is fetched once more from the beginning", wish.name));
+        }
+    }
+
     /// Asks until everything is there.
     fn fill(&mut self, client: &Client, wish: &Wish<'_>, teller: &Teller) -> Result<(), Fault> {
         let mut failures = 0;
         teller.file(wish.name, self.length);
         loop {
-            if wish.size.is_some_and(|size| self.length == size && size > 0) {
+            if self.length == wish.size {
                 return Ok(());
             }
             let before = self.length;
@@ -216,8 +223,8 @@ impl<'a> Written<'a> {
         }
         answer.is_plain(wish.name)?;
         let total = answer.length().map(|length| self.length.saturating_add(length));
-        if let (Some(expected), Some(found)) = (wish.size, total.filter(|total| Some(*total) != wish.size)) {
-            return Err(Fault::Length { what: wish.name.to_owned(), expected, found });
+        if let Some(found) = total.filter(|total| *total != wish.size) {
+            return Err(Fault::Length { what: wish.name.to_owned(), expected: wish.size, found });
         }
         self.take(answer, wish, client, teller)
     }
@@ -225,9 +232,9 @@ impl<'a> Written<'a> {
     /// Whether an answer is neither a refusal nor the file from its beginning, but what comes after the part.
     fn goes_on(&self, answer: &Answer, wish: &Wish<'_>) -> bool {
         match answer.code() {
-            206 => answer.range().is_some_and(|(start, total)| {
-                start == self.length && (wish.size.is_none() || total.is_none() || total == wish.size)
-            }),
+            206 => {
+                answer.range().is_some_and(|(start, total)| start == self.length && total.is_none_or(|total| total == wish.size))
+            }
             200 | 416 => false,
             // A fault, which is told as such and is no reason to throw the part away.
             _ => true,
@@ -239,7 +246,6 @@ impl<'a> Written<'a> {
         let Answer { response, url } = answer;
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; BUFFER];
-        let limit = wish.size.unwrap_or(LIMIT);
         loop {
             let count = body
                 .read(&mut buffer)
@@ -249,19 +255,19 @@ impl<'a> Written<'a> {
             if bytes.is_empty() {
                 break;
             }
-            if self.length + count as u64 > limit {
+            if self.length + count as u64 > wish.size {
                 let found = self.length + count as u64;
                 self.clear()?;
-                return Err(Fault::Length { what: wish.name.to_owned(), expected: limit, found });
+                return Err(Fault::Length { what: wish.name.to_owned(), expected: wish.size, found });
             }
             self.file.write_all(bytes).map_err(|error| self.failed(error))?;
             self.hasher.update(bytes);
             self.length += count as u64;
             teller.at(self.length);
         }
-        match wish.size.filter(|size| self.length < *size) {
-            Some(_) => Err(Fault::Dropped { host: super::fault::host(&url), why: "it ended too early".to_owned() }),
-            None => Ok(()),
+        if self.length < wish.size {
+            return Err(Fault::Dropped { host: super::fault::host(&url), why: "it ended too early".to_owned() });
         }
+        Ok(())
     }
 }

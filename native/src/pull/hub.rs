@@ -91,7 +91,6 @@ impl<'a> Remote<'a> {
             let answer = self.client.ask(&Ask { url: &url, token: self.token(), part: Part::From(0), version: None })?;
             if answer.code() == 200 { Ok(answer) } else { Err(answer.fault(&what, true)) }
         })?;
-        answer.is_plain(&what)?;
         let wrong = |problem: String| Fault::Malformed { what: what.clone(), host: super::fault::host(&url), problem };
         let mut text = Vec::new();
         let body = answer.response.into_body().into_reader();

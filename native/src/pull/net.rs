@@ -140,7 +140,7 @@ impl Answer {
     pub(crate) fn fault(&self, what: &str, is_hub: bool) -> Fault {
         let wait = self.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
         let wait = wait.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
-        Fault::of_status(self.code(), what, &self.url, is_hub, wait)
+        Fault::of_status(self.code(), what, &self.url, is_hub.then(|| self.header("x-error-code").unwrap_or_default()), wait)
     }
 
     /// An answer that cannot be meant so.
@@ -150,14 +150,19 @@ impl Answer {
 
     /// Refuses a compressed body.
     ///
+    /// The library, as `hf-hub` has it built, unpacks gzip unasked, and hides the encoding and the length of what it unpacks. So
+    /// a body without a length is taken for one; where it comes in chunks both look alike, and the file's size is the bound.
+    ///
     /// # Errors
     /// If it is one.
     pub(crate) fn is_plain(&self, what: &str) -> Result<(), Fault> {
-        match self.header("content-encoding").map(str::trim) {
-            None => Ok(()),
-            Some(encoding) if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") => Ok(()),
-            Some(_) => Err(self.malformed(what, "it is compressed, which was not asked for")),
+        let encoding = self.header("content-encoding").map(str::trim).unwrap_or_default();
+        let is_named = !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity");
+        let is_hidden = self.length().is_none() && self.header("transfer-encoding").is_none();
+        if is_named || is_hidden {
+            return Err(self.malformed(what, "it is compressed, which was not asked for, or does not say how long it is"));
         }
+        Ok(())
     }
 
     /// The length that is told; of a part, that of the part.

@@ -180,7 +180,7 @@ impl Work<'_> {
                 token: self.remote.token(),
                 is_hub: true,
                 part: &part,
-                size: Some(promise.size),
+                size: promise.size,
                 sha: promise.sha(),
                 version: None,
             };

@@ -37,7 +37,7 @@ struct Got {
 /// What a server says about a file.
 struct Told {
     name: Option<String>,
-    size: Option<u64>,
+    size: u64,
     version: Option<String>,
     sha: Option<String>,
 }
@@ -45,7 +45,7 @@ struct Told {
 /// What is kept beside a partial file: by this the next try knows that the server still has the same one.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
-    size: Option<u64>,
+    size: u64,
     version: Option<String>,
     sha: Option<String>,
 }
@@ -131,7 +131,7 @@ fn bring(client: &Client, url: &Uri, sha: Option<&str>, target: &Target, teller:
     };
     let _held = held.removed(&lock);
     prepare(&part, &note, &told, sha)?;
-    teller.total(told.size);
+    teller.total(Some(told.size));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let version = told.version.as_deref();
     let wish = Wish { name: &name, url, token: None, is_hub: false, part: &part, size: told.size, sha, version };
@@ -158,6 +158,8 @@ fn probe(client: &Client, url: &Uri) -> Result<Told, Fault> {
         _ => return Err(answer.fault(what, false)),
     };
     answer.is_plain(what)?;
+    // Without it there would be no end to what a server can send.
+    let size = size.ok_or_else(|| answer.malformed(what, "it does not say how long the file is"))?;
     let kind = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
     if kind.starts_with("text/html") {
         return Err(answer.malformed(what, "it is a web page; perhaps it is to be read in a browser, or asks to sign in"));
@@ -207,10 +209,10 @@ fn harmless(name: &str) -> Option<String> {
 }
 
 /// What is in the file's place: `None` for nothing, or something that may be the same.
-fn existing(path: &Path, sha: Option<&str>, size: Option<u64>) -> Result<Option<Got>, Fault> {
+fn existing(path: &Path, sha: Option<&str>, size: u64) -> Result<Option<Got>, Fault> {
     let Ok(about) = fs::symlink_metadata(path) else { return Ok(None) };
     let found = fs::metadata(path).map_or(about.len(), |about| about.len());
-    if path.is_file() && size.is_none_or(|size| size == found) {
+    if path.is_file() && size == found {
         let Some(sha) = sha else { return Ok(None) };
         let is = hash_of(path)?;
         if is == sha {

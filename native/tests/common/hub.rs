@@ -41,6 +41,8 @@ pub(crate) enum Trick {
     Stall(usize),
     /// Small pieces with pauses of so many milliseconds.
     Slow(u64),
+    /// A hundred megabytes, compressed to a hundred kilobytes, in chunks that do not tell the length.
+    Bomb,
     /// Another body and another type.
     Body(Vec<u8>, &'static str),
 }
@@ -234,6 +236,7 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         }
         Some(Trick::Header(name, value)) => reply = reply.with(name, value),
         Some(Trick::Body(body, kind)) => reply = Reply::new(200, body).with("Content-Type", kind),
+        Some(Trick::Bomb) => return bomb(stream),
         Some(Trick::NoRange) | None => {}
     }
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", reply.status, reply.body.len());
@@ -254,6 +257,16 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         thread::sleep(Duration::from_secs(60));
     }
     Ok(())
+}
+
+fn bomb(mut stream: &TcpStream) -> std::io::Result<()> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&vec![b' '; 100_000_000])?;
+    let packed = packed.finish()?;
+    stream.write_all(b"HTTP/1.1 200 X\r\nConnection: close\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    stream.write_all(format!("{:x}\r\n", packed.len()).as_bytes())?;
+    stream.write_all(&packed)?;
+    stream.write_all(b"\r\n0\r\n\r\n")
 }
 
 fn reply(state: &State, line: &str, headers: &BTreeMap<String, String>, whole: bool) -> Reply {

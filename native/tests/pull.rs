@@ -211,6 +211,21 @@ fn parts_that_servers_do_not_go_on_with_are_begun_anew() {
 }
 
 #[test]
+fn a_page_of_the_network_does_not_cost_what_is_there() {
+    let (hub, home) = (Hub::with_model(), scratch("pull-portal"));
+    let part = cache(&home).join("blobs").join(format!("{}.incomplete", sha(&model()[UNET])));
+    fs::create_dir_all(part.parent().unwrap()).unwrap();
+    fs::write(&part, &model()[UNET][..5000]).unwrap();
+    hub.trick(&format!("GET /cdn/{UNET}"), 9, Trick::Body(b"<html>sign in".to_vec(), "text/html"));
+    hub.run(&home, PULL).status(1);
+    hub.behave();
+    hub.seen();
+    hub.run(&home, PULL).status(0);
+    assert_eq!(ranges(&hub, UNET), [Some("bytes=5000-".to_owned())]);
+    is_whole(&home);
+}
+
+#[test]
 fn bad_answers_are_told_and_nothing_of_them_is_kept() {
     let hub = Hub::with_model();
     let file = format!("GET /cdn/{UNET}");

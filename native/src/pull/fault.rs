@@ -15,7 +15,7 @@ pub enum Fault {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No connection came about.
-    #[error("{host} cannot be reached ({why}); is there a network? What is cached works without one: --offline")]
+    #[error("{host} cannot be reached ({why}); is there a network?")]
     Unreachable {
         /// Whose server.
         host: String,
@@ -95,7 +95,10 @@ pub enum Fault {
         found: String,
     },
     /// Other lengths than promised.
-    #[error("{what}: {expected} bytes were promised and {found} came; nothing was kept. Try again later")]
+    #[error(
+        "{what}: {expected} bytes were promised and {found} came. Try again later; where a page asks to sign in to the \
+             network, do that first"
+    )]
     Length {
         /// Which file.
         what: String,

@@ -100,6 +100,15 @@ fn pause(fault: &Fault, failures: u32, teller: &Teller) {
     thread::sleep(wait);
 }
 
+/// Whether an answer's body can be the file from this byte on.
+fn check(answer: &Answer, start: u64, wish: &Wish<'_>) -> Result<(), Fault> {
+    answer.is_plain(wish.name)?;
+    match answer.length().map(|length| start.saturating_add(length)) {
+        Some(found) if found != wish.size => Err(Fault::Length { what: wish.name.to_owned(), expected: wish.size, found }),
+        _ => Ok(()),
+    }
+}
+
 /// The partial file, and the hash of what is in it.
 struct Written<'a> {
     path: &'a Path,
@@ -205,9 +214,13 @@ impl<'a> Written<'a> {
         let part = Part::From(self.length);
         let mut answer = client.ask(&Ask { url: wish.url, token: wish.token, part, version: wish.version })?;
         if self.length > 0 && !self.goes_on(&answer, wish) {
-            self.clear()?;
-            // 200 has everything; what else says that the range is not to be had is asked again for all.
-            if answer.code() != 200 {
+            // 200 has everything, unless it is the page of a hotel's network: what is there is not given up for that. What else
+            // says that the range is not to be had is asked again for all.
+            if answer.code() == 200 {
+                check(&answer, 0, wish)?;
+                self.clear()?;
+            } else {
+                self.clear()?;
                 let part = Part::From(0);
                 answer = client.ask(&Ask { url: wish.url, token: wish.token, part, version: wish.version })?;
             }
@@ -221,11 +234,7 @@ impl<'a> Written<'a> {
             }
             _ => return Err(answer.fault(wish.name, wish.is_hub)),
         }
-        answer.is_plain(wish.name)?;
-        let total = answer.length().map(|length| self.length.saturating_add(length));
-        if let Some(found) = total.filter(|total| *total != wish.size) {
-            return Err(Fault::Length { what: wish.name.to_owned(), expected: wish.size, found });
-        }
+        check(&answer, self.length, wish)?;
         self.take(answer, wish, client, teller)
     }
 

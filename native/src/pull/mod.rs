@@ -38,7 +38,7 @@ use crate::terminal;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  encaustic pull runwayml/stable-diffusion-v1-5
+  encaustic pull stable-diffusion-v1-5/stable-diffusion-v1-5
       fetches a model's folder from the hub: safetensors only, in half precision where there is one
   encaustic pull OWNER/NAME@REVISION:FILE.safetensors
       fetches one file of a branch, tag or commit

@@ -131,6 +131,10 @@ fn bring(client: &Client, url: &Uri, sha: Option<&str>, target: &Target, teller:
     };
     let _held = held.removed(&lock);
     prepare(&part, &note, &told, sha)?;
+    if told.version.is_none() && sha.is_none() {
+        let host = host(url);
+        teller.line(format!("{host} gives the file no version: broken off, it would begin anew; --sha256 HEX makes it go on"));
+    }
     teller.total(Some(told.size));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let version = told.version.as_deref();

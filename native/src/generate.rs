@@ -24,8 +24,8 @@ use crate::{interrupt, seed, terminal};
 pub fn run(args: &cli::Generate, json: bool) -> Result<(), Failure> {
     let begun = Instant::now();
     let request = args.settings.request(&catalog())?;
-    let machine = Machine::find(&args.engine)?;
     let target = Target::resolve(&args.out)?;
+    let machine = Machine::find(&args.engine)?;
     let dump = args.dump_latents.as_deref().map(dump_path).transpose()?;
     target.prepare()?;
     if let Some(dump) = &dump {

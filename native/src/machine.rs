@@ -33,16 +33,13 @@ impl Machine {
             "auto" => None,
             name => Some(name.parse::<Precision>().map_err(|error| Refusal::new("dtype", error.to_string()))?),
         };
+        let device = args
+            .device
+            .parse()
+            .map_err(|error: encaustic_engine::device::UnknownDevice| Refusal::new("device", error.to_string()))?;
+        // The last: a model that has to be fetched takes its time.
         let (model, vae) = files(args)?;
-        Ok(Self {
-            device: args
-                .device
-                .parse()
-                .map_err(|error: encaustic_engine::device::UnknownDevice| Refusal::new("device", error.to_string()))?,
-            precision,
-            model,
-            vae,
-        })
+        Ok(Self { model, vae, device, precision })
     }
 }
 

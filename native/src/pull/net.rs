@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, Uri, header};
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 use super::fault::{Fault, host};
-use super::reach::{self, Guard, Reach};
+use super::reach::{self, Guard, Names, Reach};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 8;
@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Makes requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
+    /// For this machine, past any proxy.
+    here: Agent,
     any: Agent,
     public: Agent,
     silence: Duration,
@@ -61,8 +63,9 @@ pub(crate) struct Answer {
 impl Client {
     /// A client that waits so long for a silent server.
     pub(crate) fn new(silence: Duration) -> Self {
-        let agent = |reach| {
+        let agent = |reach, proxy| {
             let config = Agent::config_builder()
+                .proxy(proxy)
                 .user_agent(concat!("encaustic/", env!("CARGO_PKG_VERSION")))
                 .accept_encoding("identity")
                 .max_redirects(0)
@@ -76,7 +79,9 @@ impl Client {
                 .build();
             Agent::with_parts(config, DefaultConnector::default(), Guard(reach))
         };
-        Self { any: agent(Reach::Any), public: agent(Reach::Public), silence }
+        let proxy = Proxy::try_from_env();
+        let (here, any) = (agent(Reach::Any, None), agent(Reach::Any, proxy.clone()));
+        Self { here, any, public: agent(Reach::Public, proxy), silence }
     }
 
     /// How long a silent server is waited for.
@@ -91,6 +96,7 @@ impl Client {
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, Fault> {
         let mut url = ask.url.clone();
         let mut reach = Reach::Any;
+        let names = if self.any.config().proxy().is_some() { Names::Proxys } else { Names::Ours };
         reach::allow(&url)?;
         for _ in 0..=REDIRECTS {
             let response = self.send(ask, &url, reach)?;
@@ -98,14 +104,18 @@ impl Client {
             if ask.part == Part::Head && !is_same_server(&url, &to) {
                 return Ok(Answer { response, url });
             }
-            reach = reach::follow(&url, &to, reach)?;
+            reach = reach::follow(&url, &to, reach, names)?;
             url = to;
         }
         Err(Fault::Malformed { what: "the redirects".to_owned(), host: host(&url), problem: "they lead in a circle".to_owned() })
     }
 
     fn send(&self, ask: &Ask<'_>, url: &Uri, reach: Reach) -> Result<Response<Body>, Fault> {
-        let agent = if reach == Reach::Public { &self.public } else { &self.any };
+        let agent = match reach {
+            Reach::Public => &self.public,
+            Reach::Any if url.host().is_some_and(reach::is_loopback) => &self.here,
+            Reach::Any => &self.any,
+        };
         let mut request = if ask.part == Part::Head { agent.head(url) } else { agent.get(url) };
         if let Some(token) = ask.token.filter(|_| is_same_server(ask.url, url)) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));

@@ -29,6 +29,15 @@ pub(crate) enum Reach {
     Public,
 }
 
+/// Who knows the addresses of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// This machine.
+    Ours,
+    /// A proxy, and to ask anybody else can take long.
+    Proxys,
+}
+
 /// An address that is not connected to.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is no public address")]
@@ -41,6 +50,10 @@ pub(crate) struct Guard(pub(crate) Reach);
 impl Resolver for Guard {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = DefaultResolver::default().resolve(uri, config, timeout)?;
+        // The proxy is the user's choice, and where names are looked up if there is one.
+        if config.proxy().is_some_and(|proxy| uri.host() == Some(proxy.host()) && uri.port_u16() == Some(proxy.port())) {
+            return Ok(found);
+        }
         match found.iter().map(SocketAddr::ip).find(|ip| is_out_of_reach(self.0, *ip)) {
             Some(ip) => Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, Private(ip)))),
             None => Ok(found),
@@ -70,7 +83,7 @@ pub(crate) fn allow(url: &Uri) -> Result<(), Fault> {
 ///
 /// # Errors
 /// If the next is less safe than the one before.
-pub(crate) fn follow(from: &Uri, to: &Uri, reach: Reach) -> Result<Reach, Fault> {
+pub(crate) fn follow(from: &Uri, to: &Uri, reach: Reach, names: Names) -> Result<Reach, Fault> {
     let refuse = |why| Err(Fault::Forbidden { place: host(to), why });
     if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
         return refuse("a redirect led from https to a connection that others can read");
@@ -79,24 +92,28 @@ pub(crate) fn follow(from: &Uri, to: &Uri, reach: Reach) -> Result<Reach, Fault>
     if from.host() == to.host() {
         return Ok(reach);
     }
-    let reach = if reach == Reach::Public || !is_at_home(from) { Reach::Public } else { Reach::Any };
+    let reach = if reach == Reach::Public || !is_at_home(from, names) { Reach::Public } else { Reach::Any };
     let name = to.host().unwrap_or_default();
     let is_private = is_loopback(name) || literal(name).is_some_and(|ip| is_out_of_reach(reach, ip));
     if reach == Reach::Public && is_private { refuse(PRIVATE) } else { Ok(reach) }
 }
 
 /// Whether a URL's host is on this machine or in a private network.
-fn is_at_home(url: &Uri) -> bool {
+fn is_at_home(url: &Uri, names: Names) -> bool {
     let name = url.host().unwrap_or_default();
     let port = url.port_u16().unwrap_or(443);
     if let Some(ip) = literal(name) {
         return is_private(ip);
     }
+    if names == Names::Proxys {
+        return is_loopback(name);
+    }
     let mut found = (name, port).to_socket_addrs().into_iter().flatten().peekable();
     found.peek().is_some() && found.all(|address| is_private(address.ip()))
 }
 
-fn is_loopback(name: &str) -> bool {
+/// Whether a host is this machine.
+pub(crate) fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || literal(name).is_some_and(|ip| plain(ip).is_loopback())
 }
 
@@ -194,24 +211,29 @@ mod tests {
             "https://[64:ff9b::7f00:1]/x",
             "https://[fd00::1]/x",
         ] {
-            assert!(follow(&from, &url(bad), Reach::Any).is_err(), "{bad}");
+            assert!(follow(&from, &url(bad), Reach::Any, Names::Ours).is_err(), "{bad}");
         }
-        assert_eq!(follow(&from, &url("https://8.8.8.8/x"), Reach::Any).unwrap(), Reach::Public);
-        assert_eq!(follow(&from, &url("https://1.1.1.1/y"), Reach::Any).unwrap(), Reach::Any);
+        assert_eq!(follow(&from, &url("https://8.8.8.8/x"), Reach::Any, Names::Ours).unwrap(), Reach::Public);
+        assert_eq!(follow(&from, &url("https://1.1.1.1/y"), Reach::Any, Names::Ours).unwrap(), Reach::Any);
         // A server at home may name another one there, but once abroad there is no way back.
         let home = url("http://127.0.0.1:1/x");
-        assert_eq!(follow(&home, &url("https://10.0.0.1/x"), Reach::Any).unwrap(), Reach::Any);
-        assert!(follow(&home, &url("https://10.0.0.1/x"), Reach::Public).is_err());
+        assert_eq!(follow(&home, &url("https://10.0.0.1/x"), Reach::Any, Names::Ours).unwrap(), Reach::Any);
+        assert!(follow(&home, &url("https://10.0.0.1/x"), Reach::Public, Names::Ours).is_err());
     }
 
     #[test]
     fn names_are_judged_by_their_addresses() {
-        let agent = |reach| {
-            let config = Config::builder().proxy(None).build();
+        let agent = |reach, proxy| {
+            let config = Config::builder().proxy(proxy).build();
             ureq::Agent::with_parts(config, ureq::unversioned::transport::DefaultConnector::default(), Guard(reach))
         };
-        let error = agent(Reach::Public).get("http://localhost:9/").call().unwrap_err();
+        let error = agent(Reach::Public, None).get("http://localhost:9/").call().unwrap_err();
         let fault = Fault::of_request(error, &url("http://localhost:9/"), std::time::Duration::from_secs(1));
         assert!(matches!(fault, Fault::Forbidden { .. }), "{fault}");
+        // A proxy may well be in a private network.
+        let proxy = ureq::Proxy::new("http://127.0.0.1:9").unwrap();
+        let error = agent(Reach::Public, Some(proxy)).get("https://example.com/").call().unwrap_err();
+        let fault = Fault::of_request(error, &url("https://example.com/"), std::time::Duration::from_secs(1));
+        assert!(matches!(fault, Fault::Unreachable { .. }), "{fault}");
     }
 }

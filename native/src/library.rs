@@ -16,6 +16,7 @@ use encaustic_protocol::{Entry, nearest};
 use crate::demo;
 use crate::failure::Refusal;
 use crate::mapped::MappedFile;
+use crate::pull;
 use crate::single::Single;
 
 /// The file that makes a folder a model.
@@ -102,6 +103,9 @@ impl ModelFiles {
             Self::Folder(path) => {
                 // `.` and the like have a name only in full.
                 let full = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+                if let Some(name) = pull::name_of(&full) {
+                    return name;
+                }
                 full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
             }
             // As others call it: by the file's name without its ending.

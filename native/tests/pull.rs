@@ -87,6 +87,8 @@ fn a_model_is_pulled_once_and_works_from_then_on() {
     for args in [["info", &model, "--json"], ["pull", REPO, "--offline"], ["pull", &format!("{REPO}@{COMMIT}"), "--offline"]] {
         Run::new(&args, at_home(&home).args(args).output().unwrap()).status(0);
     }
+    let info = Run::new(&["info"], at_home(&home).args(["info", &model, "--json"]).output().unwrap());
+    assert_eq!(info.json()["model"], "tiny", "not the commit, as the folder is called");
     let there = encaustic_launcher::pull::env::Hub {
         endpoint: String::new(),
         cache: home.join("hf/hub"),

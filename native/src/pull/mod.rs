@@ -177,6 +177,14 @@ pub(crate) fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
 }
 
+/// What the model is called whose folder in the cache this is: the folder itself is called by its commit.
+pub fn name_of(path: &Path) -> Option<String> {
+    let commit = path.file_name()?.to_str().filter(|name| names::is_hex(name, 40));
+    let snapshots = path.parent().filter(|folder| commit.is_some() && folder.ends_with("snapshots"))?;
+    let (_, name) = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?.split_once("--")?;
+    Some(name.to_owned())
+}
+
 /// A model in the cache of the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cached {

@@ -33,6 +33,15 @@ if there is one, the file `encaustic.json` in its folder.
 Ctrl-C stops after the current step; a second one ends at once.
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped.";
 
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  encaustic import ~/Downloads/lighthouse.safetensors
+      packs a checkpoint in f16; `--model lighthouse` finds it from now on
+  encaustic import ~/models/sd15 --dtype q8 --name sd15-q8
+      half the size; how much that changes is told at the end
+  encaustic import hf:owner/name --out ~/site/models/name
+      packs a model of the hub into a folder that a web page can serve";
+
 const BENCH_EXAMPLES: &str = "\
 Examples:
   encaustic bench --model ~/models/sd15 --steps 5 --device cpu --json
@@ -72,6 +81,11 @@ pub enum Command {
     Devices,
     /// Tell what a model's folder or any file of weights holds: family, components, parameters, precision, hash
     Info(Info),
+    /// Pack a model for this program and for the browser: one folder with a manifest and shards, also quantised
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(Box<Import>),
+    /// Check that the files of models are what they were, byte for byte
+    Verify(Verify),
     /// Tell with what settings a PNG picture was made
     PngInfo(PngInfo),
     /// List samplers and schedules with all their names
@@ -116,6 +130,22 @@ pub struct Engine {
     #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub model: Option<String>,
 
+    /// From which files.
+    #[command(flatten)]
+    pub parts: Parts,
+
+    /// Where to compute: `auto` for the best that answers, or a name that `encaustic devices` lists
+    #[arg(long, value_name = "NAME", default_value = "auto", help_heading = "Model and machine")]
+    pub device: String,
+
+    /// The precision: `auto` is f16 on GPUs that have it and f32 elsewhere
+    #[arg(long, value_name = "auto|f32|f16", default_value = "auto", help_heading = "Model and machine")]
+    pub dtype: String,
+}
+
+/// Where parts of a model come from.
+#[derive(Debug, Args)]
+pub struct Parts {
     /// Another VAE: its file, or a folder with config.json and weights. Beside MODEL.safetensors, a file
     /// MODEL.vae.safetensors is used without asking
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
@@ -130,14 +160,61 @@ pub struct Engine {
     /// usually do
     #[arg(long, value_name = "epsilon|v", help_heading = "Model and machine")]
     pub prediction: Option<String>,
+}
 
-    /// Where to compute: `auto` for the best that answers, or a name that `encaustic devices` lists
-    #[arg(long, value_name = "NAME", default_value = "auto", help_heading = "Model and machine")]
-    pub device: String,
+/// `encaustic import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The model: a checkpoint in one `.safetensors` file, a folder in the layout of diffusers, another packed model,
+    /// `hf:OWNER/NAME`, or a name in the library
+    #[arg(value_name = "PATH|NAME", value_hint = ValueHint::AnyPath)]
+    pub model: String,
 
-    /// The precision: `auto` is f16 on GPUs that have it and f32 elsewhere
-    #[arg(long, value_name = "auto|f32|f16", default_value = "auto", help_heading = "Model and machine")]
+    /// From which files.
+    #[command(flatten)]
+    pub parts: Parts,
+
+    /// How numbers are written: f32, f16 or bf16; q8 (8.5 bits a weight) or q4 (4.5), where norms, biases and small
+    /// layers stay f16
+    #[arg(long, value_name = "TYPE", default_value = "f16", help_heading = "Packed model")]
     pub dtype: String,
+
+    /// How the VAE's numbers are written; not quantised unless asked for here
+    #[arg(long, value_name = "TYPE", help_heading = "Packed model")]
+    pub vae_dtype: Option<String>,
+
+    /// What it is called in the library; the source's name if nothing is said
+    #[arg(long, value_name = "NAME", help_heading = "Packed model")]
+    pub name: Option<String>,
+
+    /// The folder that it becomes, somewhere else than in the library
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "name", help_heading = "Packed model")]
+    pub out: Option<PathBuf>,
+
+    /// Replace a packed model of that name
+    #[arg(long, help_heading = "Packed model")]
+    pub replace: bool,
+
+    /// Run each network of the packed model and of its source on a fixed input, and tell how far they are apart. Needs
+    /// memory for the largest network in f32
+    #[arg(long, help_heading = "Packed model")]
+    pub measure: bool,
+
+    /// What its maker calls it, if the source does not say
+    #[arg(long, value_name = "TEXT", help_heading = "Packed model")]
+    pub title: Option<String>,
+
+    /// Under which terms it is given, if the source does not say
+    #[arg(long, value_name = "TEXT", help_heading = "Packed model")]
+    pub license: Option<String>,
+}
+
+/// `encaustic verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A packed model, a file of weights, or the name of either; all packed models of the library if nothing is said
+    #[arg(value_name = "PATH|NAME", value_hint = ValueHint::AnyPath)]
+    pub model: Option<String>,
 }
 
 /// `encaustic info`

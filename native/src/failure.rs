@@ -83,6 +83,14 @@ pub enum Failure {
         /// What could be read nevertheless, for machines; people have been told.
         report: Option<Value>,
     },
+    /// Files are not what they were.
+    #[error("{text}")]
+    Damaged {
+        /// Which, and how that shows.
+        text: String,
+        /// What was found out, for machines.
+        report: Value,
+    },
     /// The device or the model did not do its part.
     #[error("{0}")]
     Engine(String),
@@ -119,7 +127,7 @@ impl Failure {
         match self {
             Self::Refused(_) => 2,
             Self::Interrupted(_) => crate::interrupt::STATUS,
-            Self::Write(_) | Self::Picture { .. } | Self::Engine(_) | Self::System(_) => 1,
+            Self::Write(_) | Self::Picture { .. } | Self::Damaged { .. } | Self::Engine(_) | Self::System(_) => 1,
         }
     }
 
@@ -130,6 +138,7 @@ impl Failure {
             Self::Interrupted(_) => "interrupted",
             Self::Write(_) => "write",
             Self::Picture { .. } => "picture",
+            Self::Damaged { .. } => "damaged",
             Self::Engine(_) => "engine",
             Self::System(_) => "system",
         };
@@ -138,7 +147,7 @@ impl Failure {
             error.insert("field".to_owned(), refusal.field.clone().into());
         }
         let mut report = match self {
-            Self::Picture { report: Some(report), .. } => report.clone(),
+            Self::Picture { report: Some(report), .. } | Self::Damaged { report, .. } => report.clone(),
             _ => json!({}),
         };
         if let Some(report) = report.as_object_mut() {

@@ -1,11 +1,11 @@
 //! `encaustic info`: what a model folder holds, told from its configurations and the headers of its weights; no
 //! tensor is read. A single file is told about in [`info_file`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use encaustic_engine::family::{Files as _, Sketch, detect};
-use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Precision, choose_files};
+use encaustic_engine::family::{FAMILIES, Files as _, Sketch, detect};
+use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Manifest, Precision, Source as Origin, choose_files};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,6 +40,26 @@ pub struct Report {
     pub sha256: Option<String>,
     /// Which file the hash is of.
     pub hashed_file: Option<String>,
+    /// What a packed model says beside that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
+}
+
+/// What a packed model's manifest says.
+#[derive(Debug, Serialize)]
+pub struct Packed {
+    /// Bytes of all shards.
+    pub bytes: u64,
+    /// How many there are.
+    pub shards: usize,
+    /// What its maker calls it.
+    pub title: Option<String>,
+    /// Under which terms it is given.
+    pub license: Option<String>,
+    /// The program that packed it.
+    pub packed_by: String,
+    /// What it was made from.
+    pub sources: Vec<Origin>,
 }
 
 /// A part of a model.
@@ -110,6 +130,9 @@ pub fn weights(
 /// # Errors
 /// If the file cannot be read.
 pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>, Failure> {
+    if let Some(manifest) = files.manifest()? {
+        return Ok(packed_hash(&manifest, component));
+    }
     let name = match (files, choose_files(&files.list(component), Precision::Full)) {
         // All parts are in one file, which is known by its hash.
         (ModelFiles::Single(single), _) => single.offer().path.to_owned(),
@@ -125,14 +148,31 @@ pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>
     Ok(Some((name, sha)))
 }
 
+/// The hash of a packed component: that of the file that it was made from, so that pictures tell the same model by the same
+/// hash whichever way it came in.
+fn packed_hash(manifest: &Manifest, component: &str) -> Option<(String, Sha)> {
+    let is_its = |source: &&Origin| source.file.split_once('/').is_some_and(|(folder, _)| folder == component);
+    let source = match manifest.sources.as_slice() {
+        [source] => source,
+        sources => {
+            let mut its = sources.iter().filter(is_its);
+            its.next().filter(|_| its.next().is_none())?
+        }
+    };
+    Some((source.file.clone(), Sha::known(&source.sha256)?))
+}
+
 /// Where an autoencoder is in a folder that was given for one: the folder itself, or `vae` in that of a model.
 pub fn autoencoder_folder(files: &ModelFiles) -> &'static str {
     if files.list("").iter().any(|name| name == "config.json") { "" } else { "vae" }
 }
 
 fn examine(files: &ModelFiles) -> Result<Report, Failure> {
+    if let Some(manifest) = files.manifest()? {
+        return Ok(packed(files, manifest));
+    }
     let mut components = Vec::new();
-    for (name, class) in listed(files)? {
+    for (name, class) in listed(&json(files, "model_index.json")?.unwrap_or_default()) {
         let weights = weights(files, &name, Precision::Full)?;
         let (names, dtypes) = match &weights {
             Some((names, checkpoint)) => (names.clone(), checkpoint.dtypes()),
@@ -157,12 +197,51 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
         sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
         hashed_file: hash.map(|(file, _)| file),
+        packed: None,
     })
 }
 
+fn packed(files: &ModelFiles, manifest: Manifest) -> Report {
+    let mut components = Vec::new();
+    for (name, class) in listed(manifest.files.get("model_index.json").unwrap_or(&Value::Null)) {
+        let prefix = format!("{name}.");
+        let mut dtypes: BTreeMap<String, u64> = BTreeMap::new();
+        let mut shards = BTreeSet::new();
+        for (_, tensor) in manifest.tensors.iter().filter(|(path, _)| path.starts_with(&prefix)) {
+            *dtypes.entry(tensor.dtype.to_string()).or_default() += tensor.elements().unwrap_or(0);
+            shards.extend(tensor.ranges().map(|piece| piece.shard));
+        }
+        let files = shards.into_iter().filter_map(|shard| Some(manifest.shards.get(shard)?.file.clone())).collect();
+        components.push(Part { name, class, files, parameters: dtypes.values().sum(), dtypes });
+    }
+    let family = FAMILIES.iter().find(|family| family.id == manifest.family);
+    let hash = packed_hash(&manifest, HASHED);
+    let scheduler = manifest.files.get("scheduler/scheduler_config.json");
+    let prediction = scheduler.and_then(|config| config.get("prediction_type")?.as_str());
+    Report {
+        family: family.map(|family| family.id),
+        family_label: family.map(|family| family.label),
+        model: files.name(),
+        place: files.place(),
+        parameters: components.iter().map(|part| part.parameters).sum(),
+        components,
+        prediction_type: prediction.map(str::to_owned),
+        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
+        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
+        hashed_file: hash.map(|(file, _)| file),
+        packed: Some(Packed {
+            bytes: manifest.bytes(),
+            shards: manifest.shards.len(),
+            title: manifest.title,
+            license: manifest.license,
+            packed_by: manifest.packed_by,
+            sources: manifest.sources,
+        }),
+    }
+}
+
 /// Folder and class of every part that `model_index.json` names.
-fn listed(files: &ModelFiles) -> Result<Vec<(String, String)>, Failure> {
-    let index = json(files, "model_index.json")?.unwrap_or_default();
+fn listed(index: &Value) -> Vec<(String, String)> {
     let mut parts = Vec::new();
     for (name, value) in index.as_object().into_iter().flatten() {
         // `["library", "Class"]`; `[null, null]` for a part that was left out; other values are settings.
@@ -170,7 +249,7 @@ fn listed(files: &ModelFiles) -> Result<Vec<(String, String)>, Failure> {
             parts.push((name.clone(), class.clone()));
         }
     }
-    Ok(parts)
+    parts
 }
 
 fn json(files: &ModelFiles, name: &str) -> Result<Option<Value>, Failure> {
@@ -190,16 +269,31 @@ fn describe(report: &Report) -> String {
     line("family", report.family_label.unwrap_or("none that is known"));
     line("prediction", report.prediction_type.as_deref().unwrap_or("not said (epsilon)"));
     line("parameters", &millions(report.parameters));
+    if let Some(packed) = &report.packed {
+        line("packed", &format!("{:.1} MB in {} shards, by {}", packed.bytes as f64 / 1e6, packed.shards, packed.packed_by));
+        for (name, value) in [("title", &packed.title), ("license", &packed.license)] {
+            if let Some(value) = value {
+                line(name, value);
+            }
+        }
+        for Origin { file, bytes, .. } in &packed.sources {
+            line("made from", &format!("{file} ({:.1} MB)", *bytes as f64 / 1e6));
+        }
+    }
     match (&report.hash, &report.sha256, &report.hashed_file) {
         (Some(hash), Some(sha), Some(file)) => line("hash", &format!("{hash} (SHA-256 of {file}: {sha})")),
         _ => line("hash", "none (the UNet is not in one file)"),
     }
     for part in &report.components {
         let dtypes: Vec<_> = part.dtypes.keys().map(String::as_str).collect();
+        let shown = match part.files.as_slice() {
+            [first, .., last] if report.packed.is_some() => format!("{first} to {last}"),
+            files => files.join(" "),
+        };
         let weights = if part.files.is_empty() {
             String::new()
         } else {
-            format!(", {} in {}, {}", millions(part.parameters), dtypes.join(" and "), part.files.join(" "))
+            format!(", {} in {}, {}", millions(part.parameters), dtypes.join(" and "), shown)
         };
         line(&part.name, &format!("{}{weights}", part.class));
     }

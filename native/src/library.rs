@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use directories::ProjectDirs;
 use encaustic_engine::family::{Files, FilesError, SingleFile};
-use encaustic_engine::weights::{SourceError, WeightSource};
+use encaustic_engine::weights::{MANIFEST, Manifest, SourceError, WeightSource};
 use encaustic_protocol::{Entry, nearest};
 
 use crate::demo;
@@ -87,7 +87,7 @@ impl ModelFiles {
             let problem = format!("{}: this is a {}, and there is no VAE in it", path.display(), report.what());
             return Err(Refusal::new("vae", problem));
         }
-        if path.join("config.json").is_file() || path.join("vae/config.json").is_file() {
+        if ["config.json", "vae/config.json", MANIFEST].iter().any(|file| path.join(file).is_file()) {
             return Ok(Self::Folder(path.to_owned()));
         }
         let problem = if path.exists() { "there is no autoencoder in it" } else { "there is no such file or folder" };
@@ -116,6 +116,17 @@ impl ModelFiles {
             Self::Folder(path) => path.display().to_string(),
             Self::Single(single) => single.path().display().to_string(),
         }
+    }
+
+    /// The manifest, if it is a packed model.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is wrong.
+    pub fn manifest(&self) -> Result<Option<Manifest>, Refusal> {
+        let refuse = |problem: String| Refusal::new("model", format!("{}: {problem}", self.place()));
+        let is_packed = !matches!(self, Self::Single(_)) && !self.list("").iter().any(|name| name == INDEX);
+        let text = if is_packed { self.read(MANIFEST).map_err(|error| refuse(format!("{MANIFEST}: {error}")))? } else { None };
+        text.map(|text| Manifest::parse(&text).map_err(|error| refuse(error.to_string()))).transpose()
     }
 
     /// A small file in whole; `None` if it is absent.
@@ -235,6 +246,14 @@ fn list(folder: &Path, below: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// The packed models of the library.
+pub fn packed() -> Vec<ModelFiles> {
+    let library = library();
+    let names = library.as_deref().map(kept).unwrap_or_default();
+    let folders = names.iter().filter_map(|name| Some(library.as_ref()?.join(name)));
+    folders.filter(|folder| folder.join(MANIFEST).is_file()).map(ModelFiles::Folder).collect()
+}
+
 /// Where models are kept that can be called by name.
 pub fn library() -> Option<PathBuf> {
     Some(ProjectDirs::from("", "", "encaustic")?.data_dir().join("models"))
@@ -250,12 +269,11 @@ fn demo_model() -> Result<ModelFiles, Refusal> {
 
 fn folder(path: &Path) -> Result<ModelFiles, Refusal> {
     let refuse = |problem: &str| Refusal::new("model", format!("{}: {problem}", path.display()));
-    let layout =
-        "a model is a `.safetensors` file, or a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
+    let layout = "a model is a `.safetensors` file, a packed model, or a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
     if !path.is_dir() {
         return Err(refuse("neither a folder nor a file").hint(layout));
     }
-    if !path.join(INDEX).is_file() {
+    if !path.join(INDEX).is_file() && !path.join(MANIFEST).is_file() {
         return Err(refuse("there is no model_index.json in it").hint(layout));
     }
     Ok(ModelFiles::Folder(path.to_owned()))
@@ -278,7 +296,7 @@ fn absent(wanted: &str, library: Option<&Path>) -> Refusal {
 /// The names of the models that are kept.
 fn kept(library: &Path) -> Vec<String> {
     let entries = fs::read_dir(library).into_iter().flatten().flatten();
-    let models = entries.filter(|entry| entry.path().join(INDEX).is_file());
+    let models = entries.filter(|entry| [INDEX, MANIFEST].iter().any(|file| entry.path().join(file).is_file()));
     models.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 

@@ -33,7 +33,7 @@ impl Machine {
             "auto" => None,
             name => Some(name.parse::<Precision>().map_err(|error| Refusal::new("dtype", error.to_string()))?),
         };
-        let (model, vae) = files(args)?;
+        let (model, vae) = files(args.model.as_deref(), &args.parts)?;
         Ok(Self {
             device: args
                 .device
@@ -47,14 +47,17 @@ impl Machine {
 }
 
 /// The model and, if another takes the place of its own, the autoencoder.
-fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Refusal> {
+///
+/// # Errors
+/// The first option that is wrong.
+pub fn files(model: Option<&str>, args: &cli::Parts) -> Result<(ModelFiles, Option<ModelFiles>), Refusal> {
     let config = args.config.as_deref();
     if let Some(config) = config.filter(|config| !config.is_dir()) {
         return Err(Refusal::new("config", format!("{}: not a folder", config.display())));
     }
     let prediction = args.prediction.as_deref().map(prediction).transpose()?;
     let mut vae = args.vae.as_deref().map(|path| ModelFiles::autoencoder(path, config)).transpose()?;
-    let model = match ModelFiles::find(args.model.as_deref())? {
+    let model = match ModelFiles::find(model)? {
         ModelFiles::Single(single) => {
             let report = single.model()?;
             // Noise is what most models predict; the other assumption may be worth a second try.

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::{bench, devices, generate, info, png_info, samplers, terminal};
+use crate::{bench, devices, generate, import, info, png_info, samplers, terminal, verify};
 
 /// Runs a command.
 ///
@@ -21,6 +21,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Devices => devices::run(cli.json),
         Command::Samplers => samplers::run(cli.json),
         Command::Info(args) => info::run(&args.model, cli.json),
+        Command::Import(args) => import::run(&args, cli.json),
+        Command::Verify(args) => verify::run(args.model.as_deref(), cli.json),
         Command::PngInfo(args) => png_info::run(&args.file, cli.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();

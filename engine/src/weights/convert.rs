@@ -11,11 +11,6 @@ use super::header::Dtype;
 #[cfg(not(target_endian = "little"))]
 compile_error!("safetensors files are little-endian, and the numbers are read in place");
 
-/// Whether values of `dtype` can be loaded as floating-point parameters.
-pub(super) fn is_float(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
-}
-
 /// The element type that a float parameter gets on the device. `F64` and `Flex32` are computed as f32 here.
 pub(super) fn target(dtype: FloatDType) -> DType {
     match dtype {
@@ -25,34 +20,40 @@ pub(super) fn target(dtype: FloatDType) -> DType {
     }
 }
 
-/// The numbers of a tensor as `to`, in the order of the file; `None` where `from` is no floating-point type.
+/// The numbers of a tensor as f32; `None` where `from` is no floating-point type.
 ///
 /// `bytes` holds whole elements: the header has been checked.
-pub(super) fn convert(bytes: &[u8], from: Dtype, to: DType, shape: Vec<usize>) -> Option<TensorData> {
-    // The same type on both sides: one copy and no arithmetic.
-    if matches!((from, to), (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (Dtype::BF16, DType::BF16)) {
-        return Some(TensorData::from_bytes_vec(bytes.to_vec(), shape, to));
-    }
-    let wide: Vec<f32> = match from {
+pub(super) fn wide(bytes: &[u8], from: Dtype) -> Option<Vec<f32>> {
+    Some(match from {
         Dtype::F32 => aligned::<f32>(bytes).into_owned(),
         Dtype::F16 => aligned::<u16>(bytes).reinterpret_cast::<f16>().to_f32_vec(),
         Dtype::BF16 => aligned::<u16>(bytes).reinterpret_cast::<bf16>().to_f32_vec(),
         Dtype::F64 => aligned::<f64>(bytes).iter().map(|value| *value as f32).collect(),
         _ => return None,
-    };
-    Some(match to {
-        DType::F16 => {
-            let mut narrow = vec![f16::ZERO; wide.len()];
-            narrow.convert_from_f32_slice(&wide);
-            TensorData::new(narrow, shape)
-        }
-        DType::BF16 => {
-            let mut narrow = vec![bf16::ZERO; wide.len()];
-            narrow.convert_from_f32_slice(&wide);
-            TensorData::new(narrow, shape)
-        }
-        _ => TensorData::new(wide, shape),
     })
+}
+
+/// The nearest f16 of each number.
+pub(super) fn halves(wide: &[f32]) -> Vec<f16> {
+    let mut narrow = vec![f16::ZERO; wide.len()];
+    narrow.convert_from_f32_slice(wide);
+    narrow
+}
+
+/// The nearest bf16 of each number.
+pub(super) fn brain_halves(wide: &[f32]) -> Vec<bf16> {
+    let mut narrow = vec![bf16::ZERO; wide.len()];
+    narrow.convert_from_f32_slice(wide);
+    narrow
+}
+
+/// Numbers for the device.
+pub(super) fn tensor(wide: Vec<f32>, to: DType, shape: Vec<usize>) -> TensorData {
+    match to {
+        DType::F16 => TensorData::new(halves(&wide), shape),
+        DType::BF16 => TensorData::new(brain_halves(&wide), shape),
+        _ => TensorData::new(wide, shape),
+    }
 }
 
 /// The elements of `rows` rows and `columns` columns, column by column.
@@ -68,7 +69,7 @@ pub(super) fn transposed(bytes: &[u8], rows: usize, columns: usize) -> Vec<u8> {
 }
 
 /// The bytes as numbers: in place where they are aligned (a mapped file's nearly always are), copied otherwise.
-fn aligned<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
+pub(super) fn aligned<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(values) => Cow::Borrowed(values),
         Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),

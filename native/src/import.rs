@@ -18,7 +18,7 @@ use crate::files::{self, Staging};
 use crate::library::{self, ModelFiles};
 use crate::packing::Folder;
 use crate::progress::Progress;
-use crate::{cli, interrupt, machine, measure, memory, sources, terminal};
+use crate::{cli, info, interrupt, machine, measure, memory, sources, terminal};
 
 /// How often the bar is drawn anew at most.
 const DRAWN: Duration = Duration::from_millis(50);
@@ -70,7 +70,8 @@ pub fn run(args: &cli::Import, json: bool) -> Result<(), Failure> {
         Vec::new()
     };
     progress.clear();
-    let report = Report { name: name(&out), path: &out, packed: &packed, outputs, seconds, peak };
+    let call = if args.out.is_some() { out.display().to_string() } else { name(&out) };
+    let report = Report { name: name(&out), call, path: &out, packed: &packed, outputs, seconds, peak };
     if json { terminal::tell(report.to_json()) } else { report.tell() }
 }
 
@@ -165,6 +166,8 @@ fn name(path: &Path) -> String {
 /// What is told at the end.
 struct Report<'a> {
     name: String,
+    /// How to ask for it.
+    call: String,
     path: &'a Path,
     packed: &'a Packed,
     outputs: Vec<measure::Output>,
@@ -207,11 +210,11 @@ impl Report<'_> {
         let manifest = &self.packed.manifest;
         let speed = self.read() as f64 / 1e6 / self.seconds.max(1e-3);
         terminal::say(format_args!(
-            "{} in {} shards, packed in {:.1} s ({speed:.0} MB/s); use it with --model {}",
+            "{} in {}, packed in {:.1} s ({speed:.0} MB/s); use it with --model {}",
             mb(manifest.bytes()),
-            manifest.shards.len(),
+            info::shards(manifest.shards.len()),
             self.seconds,
-            self.name,
+            self.call,
         ));
         terminal::tell(self.path.display())
     }

@@ -270,7 +270,7 @@ fn describe(report: &Report) -> String {
     line("prediction", report.prediction_type.as_deref().unwrap_or("not said (epsilon)"));
     line("parameters", &millions(report.parameters));
     if let Some(packed) = &report.packed {
-        line("packed", &format!("{:.1} MB in {} shards, by {}", packed.bytes as f64 / 1e6, packed.shards, packed.packed_by));
+        line("packed", &format!("{:.1} MB in {}, by {}", packed.bytes as f64 / 1e6, shards(packed.shards), packed.packed_by));
         for (name, value) in [("title", &packed.title), ("license", &packed.license)] {
             if let Some(value) = value {
                 line(name, value);
@@ -298,6 +298,11 @@ fn describe(report: &Report) -> String {
         line(&part.name, &format!("{}{weights}", part.class));
     }
     text
+}
+
+/// `1 shard`, `2 shards`
+pub(crate) fn shards(count: usize) -> String {
+    format!("{count} shard{}", if count == 1 { "" } else { "s" })
 }
 
 /// `859.5 M`

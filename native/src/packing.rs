@@ -13,7 +13,7 @@ use crate::files::{self, WriteError};
 const WAITING: usize = 1;
 
 /// A file to be written.
-type Job = (PathBuf, Vec<u8>);
+type Job = (PathBuf, Vec<Vec<u8>>);
 
 /// Writes shards into a folder, on a thread of its own.
 pub struct Folder {
@@ -50,8 +50,8 @@ impl Folder {
 }
 
 fn write(queue: &Receiver<Job>) -> Result<(), WriteError> {
-    while let Ok((path, bytes)) = queue.recv() {
-        files::write(&path, |file| file.write_all(&bytes))?;
+    while let Ok((path, content)) = queue.recv() {
+        files::write(&path, |file| content.iter().try_for_each(|part| file.write_all(part)))?;
     }
     Ok(())
 }
@@ -59,8 +59,8 @@ fn write(queue: &Receiver<Job>) -> Result<(), WriteError> {
 impl Sink for Folder {
     type Error = Failure;
 
-    fn shard(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), Failure> {
-        let job = (self.path.join(name), bytes);
+    fn shard(&mut self, name: &str, content: Vec<Vec<u8>>) -> Result<(), Failure> {
+        let job = (self.path.join(name), content);
         match self.jobs.as_ref().map(|jobs| jobs.send(job)) {
             Some(Ok(())) => Ok(()),
             // It has stopped, so it has something to tell.

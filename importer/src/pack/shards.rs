@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use encaustic_engine::weights::{Dtype, Header, MAX_SHARD_BYTES, Piece, Shard};
-use safetensors::tensor::TensorView;
+use encaustic_engine::weights::{Dtype, MAX_SHARD_BYTES, Piece, Shard};
+use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
 use super::error::PackError;
@@ -16,11 +16,11 @@ pub trait Sink {
     /// How it fails.
     type Error;
 
-    /// Takes a whole file. They come in the order of their numbers.
+    /// Takes a whole file: the parts of `content`, one behind the other. Files come in the order of their numbers.
     ///
     /// # Errors
     /// If it cannot be kept.
-    fn shard(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), Self::Error>;
+    fn shard(&mut self, name: &str, content: Vec<Vec<u8>>) -> Result<(), Self::Error>;
 }
 
 /// A tensor that waits for its shard to be full.
@@ -31,6 +31,10 @@ struct Pending {
     bytes: Vec<u8>,
 }
 
+/// The data of a shard begins at a multiple of this.
+const ALIGNMENT: usize = 256;
+/// Bytes of a file beside its entries and its data.
+const BEFORE: u64 = 1 << 10;
 /// Bytes of a header that an entry takes beside its name.
 const ENTRY: u64 = 160;
 /// A piece of a tensor that is too large for a shard: with its header it fits, and it ends between elements.
@@ -58,7 +62,7 @@ impl Places {
 
 impl<'a, S: Sink> Shards<'a, S> {
     pub(super) fn new(sink: &'a mut S) -> Self {
-        Self { sink, pending: Vec::new(), size: 0, shards: Vec::new(), places: Places::default() }
+        Self { sink, pending: Vec::new(), size: BEFORE, shards: Vec::new(), places: Places::default() }
     }
 
     /// Adds a tensor, in pieces if it is too large for a file, and tells the names of these.
@@ -93,28 +97,44 @@ impl<'a, S: Sink> Shards<'a, S> {
     }
 
     fn flush(&mut self) -> Result<(), PackError<S::Error>> {
-        self.size = 0;
-        let pending = std::mem::take(&mut self.pending);
+        self.size = BEFORE;
+        let mut pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {
             return Ok(());
         }
-        let failed = |error: &dyn std::fmt::Display| PackError::Shard(error.to_string());
-        let mut views = Vec::with_capacity(pending.len());
+        // The rounder a tensor's size, the earlier it comes: so each begins at as round a place as its own size is, at
+        // least at a multiple of its elements' size, and nearly all at one of `ALIGNMENT`.
+        let roundness = |tensor: &Pending| tensor.bytes.len().trailing_zeros().min(ALIGNMENT.trailing_zeros());
+        pending.sort_by(|a, b| roundness(b).cmp(&roundness(a)).then_with(|| a.name.cmp(&b.name)));
+        let mut end = 0;
+        let mut table = Vec::with_capacity(pending.len());
         for Pending { name, dtype, shape, bytes } in &pending {
-            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| failed(&error))?));
+            let start = end;
+            end += bytes.len();
+            table.push((name.clone(), TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) }));
         }
-        let bytes = safetensors::serialize(views, None).map_err(|error| failed(&error))?;
-        drop(pending);
-        let header = Header::read(bytes.as_slice()).map_err(|error| failed(&error))?;
+        let failed = |error: &dyn std::fmt::Display| PackError::Shard(error.to_string());
+        let metadata = Metadata::new(None, table).map_err(|error| failed(&error))?;
+        let mut table = serde_json::to_vec(&metadata).map_err(|error| failed(&error))?;
+        // Spaces after the table let the data begin at a round place.
+        table.resize((table.len() + 8).next_multiple_of(ALIGNMENT) - 8, b' ');
+        let mut header = (table.len() as u64).to_le_bytes().to_vec();
+        header.append(&mut table);
+
         let shard = self.shards.len();
-        for (name, info) in header.tensors() {
-            let piece = Piece { shard, offset: info.range.start, bytes: info.range.end - info.range.start };
-            self.places.0.insert(name.clone(), piece);
+        let mut offset = header.len() as u64;
+        let mut content = vec![header];
+        for Pending { name, bytes, .. } in pending {
+            let piece = Piece { shard, offset, bytes: bytes.len() as u64 };
+            offset += piece.bytes;
+            self.places.0.insert(name, piece);
+            content.push(bytes);
         }
+        let mut hasher = Sha256::new();
+        content.iter().for_each(|part| hasher.update(part));
         let file = format!("model-{:05}.safetensors", shard + 1);
-        let sha256 = hexadecimal(&Sha256::digest(&bytes));
-        self.shards.push(Shard { file: file.clone(), bytes: bytes.len() as u64, sha256 });
-        self.sink.shard(&file, bytes).map_err(PackError::Sink)
+        self.shards.push(Shard { file: file.clone(), bytes: offset, sha256: hexadecimal(&hasher.finalize()) });
+        self.sink.shard(&file, content).map_err(PackError::Sink)
     }
 }
 

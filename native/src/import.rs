@@ -1,5 +1,6 @@
 //! `encaustic import`: any model, packed.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -90,18 +91,41 @@ fn destination(args: &cli::Import, model: &ModelFiles) -> Result<PathBuf, Refusa
             ("name", library.join(plain(args.name.as_deref().unwrap_or(&model.name()))?))
         }
     };
-    // What is replaced must be a packed model: a folder of somebody's own is never removed.
-    let is_packed = path.join(MANIFEST).is_file();
-    if path.exists() && !(is_packed && args.replace) {
-        let hint = if is_packed { "give another name, or --replace" } else { "give another name" };
-        return Err(Refusal::new(option, format!("{} exists already", path.display())).hint(hint));
+    if path.exists() {
+        let strange = stranger(&path);
+        let hint = match &strange {
+            None if args.replace => None,
+            None => Some("give another name, or --replace".to_owned()),
+            Some(name) => Some(format!("there is {name:?} in it, which no packed model has: give another name")),
+        };
+        if let Some(hint) = hint {
+            return Err(Refusal::new(option, format!("{} exists already", path.display())).hint(hint));
+        }
     }
     if let ModelFiles::Folder(source) = model
+        && path.exists()
         && source.canonicalize().is_ok_and(|source| path.canonicalize().is_ok_and(|path| path == source))
     {
         return Err(Refusal::new(option, "a model cannot be packed into itself").hint("give another name"));
     }
     Ok(path)
+}
+
+/// Something in a folder that is not a packed model's. Only what consists of a manifest and its shards is ever replaced.
+fn stranger(path: &Path) -> Option<String> {
+    let manifest = ModelFiles::Folder(path.to_owned()).manifest().ok().flatten();
+    let shards = manifest.map(|manifest| manifest.shards).unwrap_or_default();
+    let own = |name: &str| (name == MANIFEST && !shards.is_empty()) || shards.iter().any(|shard| shard.file == name);
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        // A file, or what cannot be looked into.
+        Err(_) => return Some(name(path)),
+    };
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    match names.iter().find(|name| !own(name)) {
+        Some(name) => Some(name.clone()),
+        None => None,
+    }
 }
 
 /// A name that is one for a folder in any system.

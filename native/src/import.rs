@@ -121,11 +121,8 @@ fn stranger(path: &Path) -> Option<String> {
         // A file, or what cannot be looked into.
         Err(_) => return Some(name(path)),
     };
-    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    match names.iter().find(|name| !own(name)) {
-        Some(name) => Some(name.clone()),
-        None => None,
-    }
+    let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.find(|name| !own(name))
 }
 
 /// A name that is one for a folder in any system.

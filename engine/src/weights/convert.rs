@@ -29,8 +29,33 @@ pub(super) fn wide(bytes: &[u8], from: Dtype) -> Option<Vec<f32>> {
         Dtype::F16 => aligned::<u16>(bytes).reinterpret_cast::<f16>().to_f32_vec(),
         Dtype::BF16 => aligned::<u16>(bytes).reinterpret_cast::<bf16>().to_f32_vec(),
         Dtype::F64 => aligned::<f64>(bytes).iter().map(|value| *value as f32).collect(),
+        Dtype::F8E4M3 => eights(bytes, e4m3),
+        Dtype::F8E5M2 => eights(bytes, e5m2),
         _ => return None,
     })
+}
+
+/// Numbers of 8 bits, by a table of all there are.
+fn eights(bytes: &[u8], value: fn(u8) -> f32) -> Vec<f32> {
+    let table: Vec<f32> = (0..=u8::MAX).map(value).collect();
+    bytes.iter().filter_map(|byte| table.get(usize::from(*byte)).copied()).collect()
+}
+
+/// 4 bits of exponent and 3 of fraction; there are no infinities, and all ones are no number (Micikevicius et al. 2022,
+/// <https://arxiv.org/abs/2209.05433>; PyTorch's `float8_e4m3fn`).
+fn e4m3(byte: u8) -> f32 {
+    let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
+    let (exponent, fraction) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
+    sign * match (byte & 0x7f, exponent) {
+        (0x7f, _) => f32::NAN,
+        (_, 0) => fraction * 2f32.powi(-9),
+        _ => (1.0 + fraction / 8.0) * 2f32.powi(exponent - 7),
+    }
+}
+
+/// The upper half of an f16 (PyTorch's `float8_e5m2`).
+fn e5m2(byte: u8) -> f32 {
+    f16::from_bits(u16::from(byte) << 8).to_f32()
 }
 
 /// The nearest f16 of each number.
@@ -73,5 +98,38 @@ pub(super) fn aligned<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(values) => Cow::Borrowed(values),
         Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_eight_bits() {
+        // As PyTorch 2.11 reads them.
+        for (dtype, pairs) in [
+            (
+                Dtype::F8E4M3,
+                &[
+                    (0x00, 0.0),
+                    (0x01, 0.001_953_125),
+                    (0x07, 0.013_671_875),
+                    (0x08, 0.015_625),
+                    (0x38, 1.0),
+                    (0xb9, -1.125),
+                    (0x7e, 448.0),
+                ][..],
+            ),
+            (
+                Dtype::F8E5M2,
+                &[(0x00, 0.0), (0x01, 1.525_878_9e-5), (0x3c, 1.0), (0xbd, -1.25), (0x7b, 57344.0), (0x7c, f32::INFINITY)],
+            ),
+        ] {
+            for (byte, expected) in pairs {
+                assert_eq!(wide(&[*byte], dtype), Some(vec![*expected]), "{byte:#x} in {dtype}");
+            }
+            assert!(wide(&[0x7f], dtype).is_some_and(|values| values.iter().all(|value| value.is_nan())));
+        }
     }
 }

@@ -28,7 +28,12 @@ impl Encoding {
 
     /// Whether the numbers can be a network's parameters.
     pub fn is_float(self) -> bool {
-        matches!(self, Self::Quantised(_) | Self::Plain(Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64))
+        let is_float =
+            |dtype| matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 | Dtype::F8E4M3 | Dtype::F8E5M2);
+        match self {
+            Self::Plain(dtype) => is_float(dtype),
+            Self::Quantised(_) => true,
+        }
     }
 
     /// Bytes of so many numbers (of quantised ones the codes); `None` beyond what 64 bits count.

@@ -78,7 +78,7 @@ fn describe(component: &str, missing: &[String], unexpected: &[String], misshape
         if m.encoding.is_float() {
             format!("{}: {:?} in the file, {:?} in the model", m.name, m.found, m.expected)
         } else {
-            format!("{}: {} in the file; weights are F16, BF16, F32 or F64", m.name, m.encoding)
+            format!("{}: {} in the file; weights are F16, BF16, F32, F64, F8_E4M3 or F8_E5M2", m.name, m.encoding)
         }
     };
     section("of another shape or type", misshaped.iter().map(line).collect());

@@ -15,7 +15,7 @@ use crate::library::{ModelFiles, Source};
 use crate::{info_file, terminal};
 
 /// The component whose file gives the model its hash: it is what distinguishes one model from another.
-const HASHED: &str = "unet";
+pub(crate) const HASHED: &str = "unet";
 
 /// What the command reports.
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ pub struct Part {
 /// # Errors
 /// If there is no such model, or its configurations or headers are malformed.
 pub fn run(model: &str, json: bool) -> Result<(), Failure> {
-    let files = ModelFiles::find(Some(model))?;
+    let files = ModelFiles::find_any(model)?;
     if let ModelFiles::Single(single) = &files {
         return info_file::run(single, json);
     }
@@ -110,13 +110,7 @@ pub fn weights(
 /// # Errors
 /// If the file cannot be read.
 pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>, Failure> {
-    let name = match (files, choose_files(&files.list(component), Precision::Full)) {
-        // All parts are in one file, which is known by its hash.
-        (ModelFiles::Single(single), _) => single.offer().path.to_owned(),
-        (_, Ok(FileSet::Single(name))) if component.is_empty() => name,
-        (_, Ok(FileSet::Single(name))) => format!("{component}/{name}"),
-        _ => return Ok(None),
-    };
+    let Some(name) = hashed(files, component) else { return Ok(None) };
     let failed = |error: std::io::Error| Failure::System(format!("{}: {name}: {error}", files.place()));
     let sha = match files.path(&name) {
         Some(path) => hash::of_file(&path).map_err(failed)?,
@@ -125,12 +119,38 @@ pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>
     Ok(Some((name, sha)))
 }
 
+/// The file whose hash is that of a component; `None` if its weights are in several files.
+pub(crate) fn hashed(files: &ModelFiles, component: &str) -> Option<String> {
+    match (files, choose_files(&files.list(component), Precision::Full)) {
+        // All parts are in one file, which is known by its hash.
+        (ModelFiles::Single(single), _) => Some(single.offer().path.to_owned()),
+        (_, Ok(FileSet::Single(name))) if component.is_empty() => Some(name),
+        (_, Ok(FileSet::Single(name))) => Some(format!("{component}/{name}")),
+        _ => None,
+    }
+}
+
 /// Where an autoencoder is in a folder that was given for one: the folder itself, or `vae` in that of a model.
 pub fn autoencoder_folder(files: &ModelFiles) -> &'static str {
     if files.list("").iter().any(|name| name == "config.json") { "" } else { "vae" }
 }
 
 fn examine(files: &ModelFiles) -> Result<Report, Failure> {
+    let report = outline(files)?;
+    let hash = hash(files, HASHED)?;
+    Ok(Report {
+        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
+        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
+        hashed_file: hash.map(|(file, _)| file),
+        ..report
+    })
+}
+
+/// What a model holds, by its configurations and headers: without the hash, for which a file would be read in whole.
+///
+/// # Errors
+/// If its configurations or headers are malformed.
+pub(crate) fn outline(files: &ModelFiles) -> Result<Report, Failure> {
     let mut components = Vec::new();
     for (name, class) in listed(files)? {
         let weights = weights(files, &name, Precision::Full)?;
@@ -143,7 +163,6 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         components.push(Part { name, class, files: names, parameters, dtypes });
     }
     let scheduler = json(files, "scheduler/scheduler_config.json")?;
-    let hash = hash(files, HASHED)?;
     let sketch = Sketch::read(files).map_err(|error| Refusal::new("model", format!("{}: {error}", files.place())))?;
     let family = detect(&sketch);
     Ok(Report {
@@ -154,9 +173,9 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         parameters: components.iter().map(|part| part.parameters).sum(),
         components,
         prediction_type: scheduler.and_then(|config| Some(config.get("prediction_type")?.as_str()?.to_owned())),
-        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
-        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
-        hashed_file: hash.map(|(file, _)| file),
+        hash: None,
+        sha256: None,
+        hashed_file: None,
     })
 }
 

@@ -21,14 +21,15 @@ Examples:
   encaustic models --models ~/stable-diffusion-webui/models --kind lora
   encaustic models --hash --json
 
-Names can be given to `generate --model`, `--vae`, `info` and `rm`. Models lie in a folder of our own
-(ENCAUSTIC_HOME moves it) and in the trees of other programs, which are only read: --models, ENCAUSTIC_MODELS.";
+Names can be given to `generate --model` and `--vae`, `info` and `rm`.
+Models lie in a folder of our own (ENCAUSTIC_HOME moves it) and in the trees of
+other programs, which are only read (--models, ENCAUSTIC_MODELS).";
 
 /// `encaustic models`
 #[derive(Debug, Args)]
 pub struct Options {
     /// Only this kind; may be given several times
-    #[arg(long, value_enum, hide_possible_values = false)]
+    #[arg(long, value_enum)]
     pub kind: Vec<Kind>,
 
     /// Compute the hashes that are not known yet: reads every file in whole
@@ -111,7 +112,7 @@ fn describe(models: &[Model], library: &Library) -> String {
         column("NAME", Align::Left, Some(16), 0),
         column("KIND", Align::Left, None, 0),
         column("FAMILY", Align::Left, None, 1),
-        column("ABOUT", Align::Left, Some(8), 3),
+        column("ABOUT", Align::Left, Some(14), 3),
         column("TYPE", Align::Left, None, 4),
         column("SIZE", Align::Right, None, 0),
         column("HASH", Align::Left, None, 2),
@@ -125,15 +126,17 @@ fn describe(models: &[Model], library: &Library) -> String {
     lines.push(String::new());
     lines.push(totals(models));
     let mut say = |text: String| lines.push(terminal::harmless(&text).into_owned());
+    let widest = library.places.iter().map(|place| table::width_of(&place.label)).max().unwrap_or(0);
     for place in &library.places {
         let count = models.iter().filter(|model| model.place == place.label).count();
         let access = if place.is_own { "" } else { ", only read" };
-        say(format!("  {}: {} ({count}{access})", place.label, home(&place.path)));
+        let blanks = " ".repeat(widest.saturating_sub(table::width_of(&place.label)));
+        say(format!("  {}{blanks}  {} ({count}{access})", place.label, home(&place.path)));
     }
-    faults(models, &mut say);
     if library.found.is_empty() {
         say("Put models into our own folder, or name the tree of another program: --models DIR.".to_owned());
     }
+    faults(models, &mut say);
     lines.join("\n")
 }
 
@@ -171,24 +174,34 @@ fn totals(models: &[Model]) -> String {
     let bytes = models.iter().map(|model| model.bytes).sum();
     match models.len() {
         0 => "nothing of that kind".to_owned(),
-        _ => format!("{}: {}", size(bytes), words.collect::<Vec<_>>().join(", ")),
+        count => format!("{count} in {}: {}", size(bytes), words.collect::<Vec<_>>().join(", ")),
     }
 }
 
+/// How many faults are told one by one.
+const FAULTS: usize = 20;
+
 /// What cannot be used, and why.
 fn faults(models: &[Model], say: &mut dyn FnMut(String)) {
-    for model in models.iter().filter(|model| model.kind == Kind::Damaged) {
-        say(format!("{}: {}", model.name.replace('\n', " "), model.problem.as_deref().unwrap_or_default()));
+    let of = |kind: Kind| models.iter().filter(move |model| model.kind == kind);
+    let name = |model: &Model| model.name.replace('\n', " ");
+    if models.iter().any(|model| model.problem.is_some()) {
+        say("\nCannot be used:".to_owned());
+    }
+    for model in of(Kind::Damaged).take(FAULTS) {
+        say(format!("  {}: {}", name(model), model.problem.as_deref().unwrap_or_default()));
+    }
+    if let Some(more) = of(Kind::Damaged).count().checked_sub(FAULTS).filter(|more| *more > 0) {
+        say(format!("  {more} more that are damaged: `--kind damaged --json` tells all"));
     }
     // One reason for all of them, however many there are.
-    let mut pickles = models.iter().filter(|model| model.kind == Kind::Pickle);
+    let mut pickles = of(Kind::Pickle);
     if let Some(first) = pickles.next() {
-        let name = first.name.replace('\n', " ");
         let whose = match pickles.count() {
-            0 => name,
-            more => format!("{name} and {more} more"),
+            0 => name(first),
+            more => format!("{} and {more} more", name(first)),
         };
-        say(format!("{whose}: {}", model::PICKLE));
+        say(format!("  {whose}: {}", model::PICKLE));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::library::model;
 use crate::library::places;
 use crate::library::scan::{Found, Layout};
 use crate::models::size;
-use crate::{demo, terminal};
+use crate::{demo, files, terminal};
 
 /// What the command line gives the name as.
 const OPTION: &str = "NAME";
@@ -101,6 +101,7 @@ fn remove(own: &Path, path: &Path) -> Result<(), Failure> {
     }
     let about = fs::symlink_metadata(path).map_err(|error| failed(path, &error))?;
     if about.is_dir() {
+        sweep(files::folder_of(path));
         // First out of sight in one step: a crash on the way leaves a hidden rest, and no half model under its name.
         let hidden = hidden(path).map_err(|error| failed(path, &error))?;
         return fs::remove_dir_all(&hidden).map_err(|error| failed(&hidden, &error));
@@ -112,11 +113,24 @@ fn remove(own: &Path, path: &Path) -> Result<(), Failure> {
     fs::remove_file(path).map_err(|error| failed(path, &error))
 }
 
+/// How the hidden name of what is being removed begins and ends.
+const HIDDEN: (&str, &str) = (".encaustic-", ".removed");
+
+/// Removes what is left of removals that were cut short. Whatever is in the way now will be so again the next time.
+fn sweep(folder: &Path) {
+    let is_left = |name: &str| name.starts_with(HIDDEN.0) && name.ends_with(HIDDEN.1);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_left) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Gives a folder a hidden name beside its own.
 fn hidden(path: &Path) -> io::Result<PathBuf> {
     let mut number = 0u32;
     loop {
-        let hidden = path.with_file_name(format!(".encaustic-{}-{number}.removed", process::id()));
+        let hidden = path.with_file_name(format!("{}{}-{number}{}", HIDDEN.0, process::id(), HIDDEN.1));
         // Renaming onto an empty folder would succeed: never onto anything.
         if fs::symlink_metadata(&hidden).is_err() {
             fs::rename(path, &hidden)?;

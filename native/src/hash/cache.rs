@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use directories::ProjectDirs;
 use serde::{Deserialize, Serialize};
 
-use super::{Sha, of_reader};
+use super::{Sha, Verified, of_reader};
 use crate::files;
 
 /// The largest cache that is read, in bytes.
@@ -30,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// written meanwhile.
 #[derive(Debug, Default)]
 pub struct Cache {
+    /// The file; `None` where the system has no place for one.
+    place: Option<PathBuf>,
     kept: Kept,
     /// What this process has found out since it was loaded or saved.
     new: BTreeMap<String, Known>,
@@ -57,9 +59,15 @@ struct Known {
 }
 
 impl Cache {
-    /// What is remembered; nothing if the cache is absent or damaged.
+    /// What is remembered in the user's cache folder; nothing if the cache is absent or damaged.
     pub fn load() -> Self {
-        Self { kept: place().map(|path| Kept::read(&path)).unwrap_or_default(), new: BTreeMap::new() }
+        Self::at(place())
+    }
+
+    /// What is remembered in a file.
+    pub fn at(place: Option<PathBuf>) -> Self {
+        let kept = place.as_deref().map(Kept::read).unwrap_or_default();
+        Self { place, kept, new: BTreeMap::new() }
     }
 
     /// The hash of a file, if it is remembered and the file has not changed since. The file is not read.
@@ -98,10 +106,19 @@ impl Cache {
         Ok(sha)
     }
 
+    /// Hashes a file whatever is remembered, and tells what was.
+    ///
+    /// # Errors
+    /// As [`Self::of_file`].
+    pub fn verify(&mut self, path: &Path, tell: &mut dyn FnMut(u64, u64)) -> io::Result<Verified> {
+        let remembered = self.known(path);
+        Ok(Verified { now: self.hash(path, tell)?, remembered })
+    }
+
     /// Writes what is new, together with what other processes have written since this one was loaded. A cache that cannot be
     /// written is no failure.
     pub fn save(&mut self) {
-        let Some(path) = place().filter(|_| !self.new.is_empty()) else { return };
+        let Some(path) = self.place.clone().filter(|_| !self.new.is_empty()) else { return };
         let mut write = || {
             files::probe(files::folder_of(&path)).ok()?;
             // Held until the end of this closure.

@@ -65,23 +65,23 @@ pub fn of_bytes(bytes: &[u8]) -> Sha {
 /// # Errors
 /// If the file cannot be read, and [`io::ErrorKind::Interrupted`] on Ctrl-C.
 pub fn of_file(path: &Path) -> io::Result<Sha> {
-    let mut cache = Cache::load();
-    let sha = cache.of_file(path, &mut |_, _| {})?;
-    cache.save();
-    Ok(sha)
+    kept(path, &mut |_, _| {})
 }
 
-/// Hashes a file whatever is remembered, and tells what was. The cache then knows the new hash. `tell` hears of each megabyte:
-/// how many bytes are done, and of how many.
+/// As [`of_file`], with a line on the terminal while a large file is read.
 ///
 /// # Errors
-/// If the file cannot be read, and [`io::ErrorKind::Interrupted`] on Ctrl-C.
-pub fn verify(path: &Path, tell: &mut dyn FnMut(u64, u64)) -> io::Result<Verified> {
+/// As [`of_file`].
+pub fn of_file_shown(path: &Path) -> io::Result<Sha> {
+    let mut bar = Bar::new();
+    kept(path, &mut |done, of| bar.show("hashing", done, of))
+}
+
+fn kept(path: &Path, tell: &mut dyn FnMut(u64, u64)) -> io::Result<Sha> {
     let mut cache = Cache::load();
-    let remembered = cache.known(path);
-    let now = cache.hash(path, tell)?;
+    let sha = cache.of_file(path, tell)?;
     cache.save();
-    Ok(Verified { now, remembered })
+    Ok(sha)
 }
 
 /// The hash of what is left of a file. `size` is told on with the progress.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use encaustic_engine::prediction::Prediction;
 use encaustic_engine::weights::{Header, HeaderError};
-use encaustic_importer::{Component, Report, inspect};
+use encaustic_importer::{Component, Naming, Report, inspect};
 use serde::Serialize;
 
 use crate::hash::{self, Cache, Sha};
@@ -241,7 +241,8 @@ fn detail(report: &Report) -> String {
     words.extend(report.distilled.as_ref().map(|distilled| distilled.kind.to_owned()));
     // A single network's layout decides who can use it; that of the others hardly anybody asks.
     let is_single = matches!(report.component, Component::Unet | Component::Vae | Component::TextEncoder);
-    words.extend(report.naming.filter(|_| is_single).map(|naming| naming.label().to_owned()));
+    let naming = report.naming.filter(|naming| is_single && *naming != Naming::Original);
+    words.extend(naming.map(|naming| naming.label().to_owned()));
     match report.component {
         Component::Checkpoint => words.extend(report.missing.iter().map(|missing| format!("no {}", part(missing.part)))),
         Component::Upscaler | Component::TextualInversion => words.extend(report.notes.first().map(|note| {

@@ -1,0 +1,645 @@
+//! The library of models: what lies in our own folder and in other programs' trees, by name, listed, told about and removed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how tests and their helpers fail
+
+mod common;
+#[path = "../../tests/support/checkpoint.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use common::{Run, command, copy, golden_model, scratch};
+use encaustic_launcher::hash::{Cache, of_bytes};
+use encaustic_launcher::library::Library;
+use encaustic_launcher::library::find::Wanted;
+use encaustic_launcher::library::names::assign;
+use encaustic_launcher::library::places::Place;
+use encaustic_launcher::library::scan::scan;
+use serde_json::Value;
+use support::{Array, Checkpoint};
+
+/// A home with a folder of models of its own, beside other programs' trees.
+struct House {
+    root: PathBuf,
+    trees: Vec<PathBuf>,
+}
+
+impl House {
+    fn new(name: &str) -> Self {
+        let root = scratch(name);
+        fs::create_dir_all(root.join("home/models")).unwrap();
+        Self { root, trees: Vec::new() }
+    }
+
+    /// Our own folder.
+    fn own(&self) -> PathBuf {
+        self.root.join("home/models")
+    }
+
+    /// A tree of another program.
+    fn tree(&mut self, name: &str) -> PathBuf {
+        let tree = self.root.join(name);
+        fs::create_dir_all(&tree).unwrap();
+        self.trees.push(tree.clone());
+        tree
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let home = self.root.join("home");
+        let mut command = command();
+        command.env("HOME", &home).env("ENCAUSTIC_HOME", &home).args(args).current_dir(&self.root);
+        command.env("ENCAUSTIC_MODELS", std::env::join_paths(&self.trees).unwrap());
+        command.stdin(std::process::Stdio::null());
+        Run::new(args, command.output().unwrap())
+    }
+
+    /// What `models --json` lists, by name.
+    fn listed(&self, args: &[&str]) -> BTreeMap<String, Value> {
+        let run = self.run(&[&["models", "--json"][..], args].concat());
+        run.status(0);
+        let report = run.json();
+        assert_eq!(report["count"], report["models"].as_array().unwrap().len());
+        report["models"].as_array().unwrap().iter().map(|m| (m["name"].as_str().unwrap().to_owned(), m.clone())).collect()
+    }
+
+    /// The names that are listed, without that of the model in the box.
+    fn names(&self) -> Vec<String> {
+        self.listed(&[]).into_keys().filter(|name| name != "demo").collect()
+    }
+}
+
+fn put(path: PathBuf, bytes: impl AsRef<[u8]>) -> PathBuf {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn sd(model: &str) -> Vec<u8> {
+    Checkpoint::single_file(model).bytes()
+}
+
+fn lora() -> Vec<u8> {
+    Checkpoint::zeros(&[("lora_unet_a_attn2_to_k.lora_down.weight", &[4, 768])]).bytes()
+}
+
+fn embedding(width: usize) -> Vec<u8> {
+    Checkpoint::zeros(&[("emb_params", &[2, width])]).bytes()
+}
+
+const PICKLE: &[u8] = b"PK\x03\x04archive/data.pkl";
+
+/// Every kind of file: path in an A1111 tree, in one of ComfyUI, content, kind, and what its table tells about it.
+type Sort = (&'static str, &'static str, Vec<u8>, &'static str, &'static str);
+
+fn every_kind() -> Vec<Sort> {
+    let sd15 = Checkpoint::single_file("sd15");
+    let controlnet = Checkpoint::zeros(&[("control_model.zero_convs.0.0.weight", &[8, 8, 1, 1])]);
+    let upscaler = Checkpoint::zeros(&[("body.0.rdb1.conv1.weight", &[4, 8, 3, 3]), ("conv_first.weight", &[8, 3, 3, 3])]);
+    let text = Checkpoint::part("sd15", "text_encoder");
+    let loha = Checkpoint::zeros(&[("lora_unet_a.hada_w1_a", &[8, 4]), ("lora_unet_a.hada_w1_b", &[4, 8])]);
+    let page = b"<!DOCTYPE html><html>404</html>".to_vec();
+    vec![
+        (
+            "models/Stable-diffusion/lighthouse.safetensors",
+            "checkpoints/lighthouse.safetensors",
+            sd15.bytes(),
+            "checkpoint",
+            "sd1",
+        ),
+        (
+            "models/Stable-diffusion/lighthouse.vae.safetensors",
+            "checkpoints/lighthouse.vae.safetensors",
+            Checkpoint::part("sd15", "vae").bytes(),
+            "vae",
+            "of lighthouse",
+        ),
+        ("models/Stable-diffusion/v/harbour.SAFETENSORS", "checkpoints/v/harbour.SAFETENSORS", sd("sd2"), "checkpoint", "sd2 v"),
+        ("models/Stable-diffusion/xl.safetensors", "checkpoints/xl.safetensors", sd("sdxl"), "checkpoint", "sdxl"),
+        (
+            "models/Stable-diffusion/half.safetensors",
+            "checkpoints/half.safetensors",
+            sd15.clone().without("first_stage_model.").bytes(),
+            "checkpoint",
+            "no VAE",
+        ),
+        ("models/Stable-diffusion/old.ckpt", "checkpoints/old.ckpt", PICKLE.to_vec(), "pickle", "pickle"),
+        ("models/Stable-diffusion/renamed.safetensors", "checkpoints/renamed.safetensors", PICKLE.to_vec(), "pickle", "pickle"),
+        ("models/Stable-diffusion/page.safetensors", "checkpoints/page.safetensors", page, "damaged", "a web page"),
+        ("models/Stable-diffusion/empty.safetensors", "checkpoints/empty.safetensors", Vec::new(), "damaged", "too few"),
+        ("models/Lora/風景.safetensors", "loras/風景.safetensors", lora(), "lora", "rank 4"),
+        ("models/Lora/style/loha.safetensors", "loras/style/loha.safetensors", loha.bytes(), "lora", "LoHa"),
+        ("models/VAE/soft.safetensors", "vae/soft.safetensors", sd15.only("first_stage_model.").bytes(), "vae", "VAE"),
+        ("models/ControlNet/canny.safetensors", "controlnet/canny.safetensors", controlnet.bytes(), "controlnet", "ControlNet"),
+        ("models/ESRGAN/large.safetensors", "upscale_models/large.safetensors", upscaler.bytes(), "upscaler", "enlarges 4 times"),
+        ("embeddings/blurry.safetensors", "embeddings/blurry.safetensors", embedding(768), "textual-inversion", "2 vectors"),
+        ("models/text/clip.safetensors", "clip/clip.safetensors", text.bytes(), "text-encoder", "text encoder"),
+        (
+            "models/UNet/alone.safetensors",
+            "diffusion_models/alone.safetensors",
+            Checkpoint::part("sd15", "unet").bytes(),
+            "unet",
+            "diffusers",
+        ),
+        (
+            "models/other/what.safetensors",
+            "other/what.safetensors",
+            Checkpoint::zeros(&[("a.b", &[1])]).bytes(),
+            "unknown",
+            "unknown",
+        ),
+    ]
+}
+
+/// Everything below a folder: kind, size, time of change and content of each file and folder.
+fn state(folder: &Path) -> BTreeMap<PathBuf, (bool, SystemTime, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let about = fs::symlink_metadata(&path).unwrap();
+        if about.is_dir() {
+            found.extend(state(&path));
+        }
+        let bytes = if about.is_file() { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        found.insert(path, (about.is_dir(), about.modified().unwrap(), bytes));
+    }
+    found
+}
+
+#[test]
+fn trees_of_other_programs_are_listed_and_never_changed() {
+    for (program, is_a1111) in [("webui", true), ("ComfyUI", false)] {
+        let mut house = House::new(&format!("library-{program}"));
+        let sorts = every_kind();
+        let root = house.root.join(program);
+        for (a1111, comfy, bytes, _, _) in &sorts {
+            put(if is_a1111 { root.join(a1111) } else { root.join("models").join(comfy) }, bytes);
+        }
+        house.tree(&format!("{program}/models"));
+        copy(&golden_model("sd15"), &root.join("models/diffusers/folder"));
+        put(root.join("models/packed/manifest.json"), r#"{"title": "Small", "family": "sd1", "bytes": 12345}"#);
+        put(root.join("models/packed/weights.safetensors"), "not looked at");
+        put(root.join("models/Lora/.hidden.safetensors"), lora());
+        put(root.join("models/.encaustic-1-0.part/x.safetensors"), lora());
+        put(root.join("models/Lora/readme.txt"), "words");
+        let before = state(&root);
+
+        let listed = house.listed(&[]);
+        let table = house.run(&["models"]);
+        table.status(0);
+        for (path, _, bytes, kind, words) in &sorts {
+            let name = path.rsplit('/').next().unwrap().rsplit_once('.').unwrap().0;
+            let model = listed.get(name).unwrap_or_else(|| panic!("{name} in {:?}", listed.keys()));
+            assert_eq!((&model["kind"], &model["bytes"]), (&(*kind).into(), &bytes.len().into()), "{name}");
+            assert_eq!(model["read_only"], true, "{name}");
+            assert!(model["path"].as_str().unwrap().contains(name) && model["hash"].is_null(), "{model}");
+            assert_eq!(model["problem"].is_null(), !["pickle", "damaged"].contains(kind), "{model}");
+            let lines = || table.stdout.lines().filter(|line| line.starts_with(name));
+            let is_told = lines().any(|line| line.contains(words)) && (lines().count() > 0);
+            assert!(is_told, "{name}: {words:?} is missing:\n{}", table.stdout);
+        }
+        let (folder, packed) = (&listed["folder"], &listed["packed"]);
+        assert_eq!(
+            (&folder["kind"], &folder["layout"], &folder["family"]),
+            (&"checkpoint".into(), &"diffusers".into(), &"sd1".into())
+        );
+        assert_eq!((&folder["parameters"], &folder["prediction"]), (&411_099.into(), &"epsilon".into()));
+        assert_eq!((&packed["layout"], &packed["family"], &packed["bytes"]), (&"packed".into(), &"sd1".into(), &12345.into()));
+        assert_eq!(listed["harbour"]["prediction"], "v_prediction");
+        assert_eq!(listed["half"]["missing"], serde_json::json!(["vae"]));
+        assert_eq!(listed["lighthouse"]["missing"], serde_json::json!([]));
+        assert_eq!(listed["lighthouse.vae"]["vae_of"], "lighthouse");
+        assert!(listed["lighthouse"]["dtypes"]["F16"].as_u64().unwrap() > 400_000);
+        assert_eq!(listed["demo"]["layout"], "built-in");
+        assert_eq!(listed.len(), sorts.len() + 3, "{:?}", listed.keys());
+
+        // Every command, and not a byte or a time is another.
+        for args in [
+            &["models", "--hash"][..],
+            &["models", "--json", "--kind", "lora"],
+            &["info", "lighthouse"],
+            &["info", "風景"],
+            &["info", "folder"],
+            &["info", "page"],
+            &["info", "old"],
+            &["rm", "lighthouse", "--yes"],
+            &["rm", "folder", "--yes"],
+            &["rm", "blurry", "--yes"],
+            &["generate", "x", "--model", "canny", "--device", "cpu"],
+            &["generate", "x", "--model", "half", "--vae", "soft", "--steps", "1", "--device", "cpu", "--out", "."],
+        ] {
+            house.run(args);
+        }
+        assert_eq!(state(&root), before, "{program}");
+    }
+}
+
+#[test]
+fn the_table_fits_and_the_rest_is_picked_by_kind() {
+    let mut house = House::new("library-kinds");
+    let tree = house.tree("tree");
+    for (_, path, bytes, _, _) in every_kind() {
+        put(tree.join(path), bytes);
+    }
+    for (kind, count) in
+        [("checkpoint", 5), ("lora", 2), ("vae", 2), ("embedding", 1), ("pickle", 2), ("damaged", 2), ("taesd", 0)]
+    {
+        assert_eq!(house.listed(&["--kind", kind]).len(), count, "{kind}");
+    }
+    assert_eq!(house.listed(&["--kind", "lora", "--kind", "vae"]).len(), 4);
+    house.run(&["models", "--kind", "sofa"]).status(2);
+    // Sorted by kind, then by name; without a hash nothing is read, with one everything is known.
+    let table = house.run(&["models"]).stdout;
+    let place = |name: &str| table.lines().position(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}:\n{table}"));
+    assert!(place("demo") < place("half") && place("half") < place("lighthouse ") && place("xl") < place("alone"), "{table}");
+    assert!(table.contains("5 checkpoints, 1 UNet, 2 VAEs, 1 text encoder, 2 LoRAs"), "{table}");
+    let hashed = house.listed(&["--hash"]);
+    for (name, model) in &hashed {
+        let is_readable = model["problem"].is_null();
+        assert_eq!(model["sha256"].as_str().is_some_and(|sha| sha.len() == 64), is_readable, "{name}: {model}");
+    }
+    assert_eq!(house.listed(&[]), hashed, "hashes are remembered");
+    house.run(&["models", "--models", "nowhere"]).status(2);
+    assert!(house.run(&["models", "--models", "nowhere"]).stderr.contains("nowhere: there is no such folder"));
+}
+
+#[test]
+fn names_are_unambiguous_and_are_understood_as_others_write_them() {
+    let mut house = House::new("library-names");
+    let tree = house.tree("webui/models");
+    put(tree.join("Stable-diffusion/anime/lighthouse.safetensors"), sd("sd15"));
+    put(tree.join("Stable-diffusion/photo/lighthouse.safetensors"), sd("sd2"));
+    put(tree.join("Lora/lighthouse.safetensors"), lora());
+    put(tree.join("Stable-diffusion/Harbour.safetensors"), sd("sd15"));
+    put(tree.join("Stable-diffusion/Harbour.ckpt"), PICKLE);
+    put(tree.join("Stable-diffusion/demo.safetensors"), sd("sd15"));
+    put(tree.join("Stable-diffusion/絵の具 v1.5 (soft).safetensors"), sd("sd15"));
+    put(house.own().join("mine.safetensors"), embedding(768));
+    put(tree.join("embeddings/mine.safetensors"), embedding(1024));
+    let expected = [
+        "Harbour",
+        "Lora/lighthouse",
+        "Stable-diffusion/Harbour",
+        "Stable-diffusion/anime/lighthouse",
+        "Stable-diffusion/demo",
+        "Stable-diffusion/photo/lighthouse",
+        "embeddings/mine",
+        "mine",
+        "絵の具 v1.5 (soft)",
+    ];
+    assert_eq!(house.names(), expected);
+    let sha = house.listed(&["--hash"])["Harbour"]["sha256"].as_str().unwrap().to_owned();
+    let anime = house.listed(&[])["Stable-diffusion/anime/lighthouse"]["sha256"].clone();
+    assert_eq!(anime, sha.as_str(), "the same bytes");
+    let photo = house.listed(&[])["Stable-diffusion/photo/lighthouse"]["hash"].as_str().unwrap().to_owned();
+    let short = &sha[..10];
+    let mine = house.listed(&[])["mine"]["hash"].as_str().unwrap().to_owned();
+
+    // What is written, and the end of the path that it means; nothing for a refusal with these words.
+    let path = |end: &str| Ok::<_, &[&str]>(end.to_owned());
+    let cases = [
+        ("Harbour".to_owned(), path("Harbour.safetensors")),
+        ("harbour".to_owned(), path("Harbour.safetensors")),
+        ("HARBOUR.SafeTensors".to_owned(), path("Harbour.safetensors")),
+        (format!("Harbour.safetensors [{short}]"), path("Harbour.safetensors")),
+        (format!("Harbour [{}]", short.to_uppercase()), path("Harbour.safetensors")),
+        ("Harbour.safetensors [0123456789]".to_owned(), Err(&["its hash is", "it is another file of that name"])),
+        ("Harbour.ckpt".to_owned(), Err(&["Harbour.ckpt", "pickle"])),
+        ("anime/lighthouse".to_owned(), path("anime/lighthouse.safetensors")),
+        ("anime\\lighthouse.safetensors".to_owned(), path("anime/lighthouse.safetensors")),
+        (format!("lighthouse [{photo}]"), path("photo/lighthouse.safetensors")),
+        (photo.clone(), path("photo/lighthouse.safetensors")),
+        (mine, path("home/models/mine.safetensors")),
+        ("Lora/lighthouse".to_owned(), path("Lora/lighthouse.safetensors")),
+        ("ighthouse".to_owned(), Err(&["there is no \"ighthouse\"", "did you mean", "lighthouse"])),
+        ("lighthouse".to_owned(), Err(&["may be 3 things here", "Lora/lighthouse", "Stable-diffusion/anime/lighthouse"])),
+        (short.to_owned(), Err(&["may be", "Harbour", "anime/lighthouse"])),
+        ("0123456789".to_owned(), Err(&["there is no", "models --hash"])),
+        ("mine".to_owned(), path("home/models/mine.safetensors")),
+        ("embeddings/mine".to_owned(), path("embeddings/mine.safetensors")),
+        ("絵の具 v1.5 (soft)".to_owned(), path("絵の具 v1.5 (soft).safetensors")),
+        (String::new(), Err(&["there is no \"\""])),
+    ];
+    for (name, expected) in cases {
+        let run = house.run(&["info", &name, "--json"]);
+        match expected {
+            Ok(end) => {
+                run.status(0);
+                assert!(run.json()["place"].as_str().unwrap().ends_with(&end), "{name}: {}", run.stdout);
+            }
+            Err(words) => {
+                run.status(2);
+                assert!(words.iter().all(|word| run.stderr.contains(word)), "{name}: {words:?} in {}", run.stderr);
+            }
+        }
+    }
+    let run = house.run(&["info", "demo", "--json"]);
+    assert_eq!(run.json()["place"], "the model in the box");
+    // Where a model is wanted, a LoRA of that name is none.
+    fs::remove_file(tree.join("Stable-diffusion/photo/lighthouse.safetensors")).unwrap();
+    house.run(&["info", "lighthouse"]).status(2);
+    let run = house.run(&["generate", "x", "--model", "lighthouse", "--device", "nowhere"]);
+    assert!(run.stderr.contains("error: device: "), "{}", run.stderr);
+    // Paths come first.
+    put(house.root.join("Harbour"), "no model");
+    assert!(
+        house.run(&["info", "Harbour"]).stderr.contains("too few") || house.run(&["info", "Harbour"]).stderr.contains("header")
+    );
+}
+
+#[test]
+fn pictures_are_drawn_by_name() {
+    let mut house = House::new("library-draw");
+    let tree = house.tree("ComfyUI/models");
+    put(house.own().join("tiny.safetensors"), Checkpoint::single_file("sd15").without("first_stage_model.").bytes());
+    put(tree.join("vae/soft.safetensors"), Checkpoint::part("sd15", "vae").bytes());
+    put(tree.join("loras/soft.safetensors"), lora());
+    // Its heads and groups are smaller than its family's.
+    for (path, text) in support::peculiarities("sd15") {
+        put(house.root.join("config").join(path), text);
+    }
+    copy(&golden_model("sd15").join("tokenizer"), &house.root.join("config/tokenizer"));
+    let model = ["generate", "x", "--model", "tiny", "--vae", "soft", "--config", "config"];
+    let run = house.run(&[&model[..], &["--steps", "1", "--device", "cpu", "--out", "x.png", "--json"]].concat());
+    run.status(0);
+    assert_eq!((&run.json()["model"], house.root.join("x.png").is_file()), (&"tiny".into(), true));
+    assert!(house.run(&["png-info", "x.png"]).stdout.contains("VAE: soft"));
+    let run = house.run(&["generate", "x", "--model", "tiny", "--vae", "sotf", "--device", "cpu"]);
+    run.status(2);
+    assert!(run.stderr.contains("error: vae: there is no \"sotf\"") && run.stderr.contains("soft"), "{}", run.stderr);
+}
+
+/// Ways to write a path out of a folder.
+fn traversals(house: &House) -> Vec<String> {
+    let target = house.root.join("outside/secret.safetensors");
+    let absolute = target.to_str().unwrap().to_owned();
+    let mut texts: Vec<String> = Vec::new();
+    for up in [
+        "../",
+        "..\\",
+        "....//",
+        "..../\\",
+        "%2e%2e/",
+        "%2e%2e%2f",
+        "..%2f",
+        "..%5c",
+        "%252e%252e%252f",
+        "..%c0%af",
+        "．．/",
+        "..∕",
+    ] {
+        for depth in [1, 2, 3] {
+            texts.push(format!("{}outside/secret.safetensors", up.repeat(depth)));
+        }
+        texts.push(format!("{up}models-evil/secret"));
+        texts.push(format!("mine/{up}{up}outside/secret"));
+    }
+    texts.extend(
+        ["mine/../../outside/secret", "./../../outside/secret", "models-evil/secret", "-evil/secret", "secret", "file://secret"]
+            .map(str::to_owned),
+    );
+    texts.extend(
+        ["~/secret", "$HOME/secret", "..", "../..", ".", "/", "//", "\\\\?\\C:\\secret", "C:\\secret", "CON", "*", "?"]
+            .map(str::to_owned),
+    );
+    texts.push(format!("file://{absolute}"));
+    texts.push(format!("mine{absolute}"));
+    texts.push(format!("{absolute}/"));
+    texts.push("secret\n.safetensors".to_owned());
+    texts.push("../".repeat(5000));
+    texts
+}
+
+#[test]
+fn no_name_leads_out() {
+    let house = House::new("library-escape");
+    put(house.own().join("mine.safetensors"), embedding(768));
+    put(house.root.join("outside/secret.safetensors"), embedding(768));
+    put(house.root.join("home/models-evil/secret.safetensors"), embedding(768));
+    let before = state(&house.root);
+    let texts = traversals(&house);
+    assert!(texts.len() >= 60, "{}", texts.len());
+    for text in &texts {
+        // `--` since some begin with a dash.
+        let run = house.run(&["rm", "--yes", "--", text]);
+        run.status(2);
+        assert!(run.stderr.contains("NAME: there is no"), "{text}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+        // `info` takes paths as well: those that are none must not become some.
+        if !house.root.join(text).exists() {
+            let run = house.run(&["info", "--", text]);
+            run.status(2);
+            assert!(run.stderr.contains("model: there is no"), "{text}: {}", run.stderr);
+            let model = format!("--model={text}");
+            house.run(&["generate", "x", "--device", "cpu", &model]).status(2);
+        }
+    }
+    assert_eq!(state(&house.root), before);
+    // What cannot be an argument of a program can be one of the library.
+    let places = vec![Place { path: house.own(), label: "own".to_owned(), is_own: true }];
+    let found = scan(&places).found;
+    let library = Library { names: assign(&found), found, places, warnings: Vec::new() };
+    assert!(library.find("mine", Wanted::Any, "x").is_ok());
+    for name in ["mine\0", "\0", "mine\0.safetensors", "../models/mine", "models/mine"] {
+        assert!(library.find(name, Wanted::Any, "x").is_err(), "{name:?}");
+    }
+}
+
+#[test]
+fn only_what_is_ours_is_removed() {
+    let mut house = House::new("library-rm");
+    let tree = house.tree("webui/models");
+    let foreign = put(tree.join("Stable-diffusion/theirs.safetensors"), sd("sd15"));
+    let own = house.own();
+    let file = put(own.join("deep/file.safetensors"), embedding(768));
+    copy(&golden_model("sd15"), &own.join("folder"));
+    put(own.join("old.ckpt"), PICKLE);
+    put(own.join(".encaustic-1-0.removed/unet/left"), "of a removal that was cut short");
+    put(own.join("broken.safetensors"), "");
+    let refused = |args: &[&str], words: &[&str]| {
+        let before = state(&house.root);
+        let run = house.run(args);
+        run.status(2);
+        assert!(words.iter().all(|word| run.stderr.contains(word)), "{words:?} in {}", run.stderr);
+        assert_eq!(state(&house.root), before, "{args:?}");
+    };
+    refused(&["rm", "file"], &["yes: there is no terminal to ask on", "--yes"]);
+    refused(&["rm", "demo", "--yes"], &["demo model is part of this program"]);
+    refused(&["rm", "theirs", "--yes"], &["it lies in ", "Stable-diffusion", "which is not ours: delete it there"]);
+    refused(&["rm", "flie", "--yes"], &["there is no \"flie\"", "did you mean \"file\""]);
+    refused(&["rm", foreign.to_str().unwrap(), "--yes"], &["which is not ours"]);
+    for (name, path) in [("deep/file", file), ("folder", own.join("folder")), ("old", own.join("old.ckpt"))] {
+        let run = house.run(&["rm", name, "--yes"]);
+        run.status(0);
+        assert!(run.stderr.contains(path.to_str().unwrap()) && !path.exists(), "{}", run.stderr);
+    }
+    let run = house.run(&["rm", "broken", "--yes", "--json"]);
+    run.status(0);
+    assert_eq!(run.json()["removed"], "broken");
+    assert_eq!(fs::read_dir(&own).unwrap().count(), 1, "nothing is left but an empty folder");
+    assert!(foreign.is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_removed_and_not_followed() {
+    use std::os::unix::fs::symlink;
+
+    let mut house = House::new("library-links");
+    let tree = house.tree("tree");
+    let file = put(tree.join("far/file.safetensors"), embedding(768));
+    copy(&golden_model("sd15"), &tree.join("far/folder"));
+    let own = house.own();
+    symlink(&file, own.join("link.safetensors")).unwrap();
+    symlink(tree.join("far/folder"), own.join("model")).unwrap();
+    symlink(&own, own.join("circle")).unwrap();
+    symlink(own.join("nowhere.safetensors"), own.join("dangling.safetensors")).unwrap();
+    copy(&golden_model("sd15"), &own.join("real"));
+    symlink(tree.join("far"), own.join("real/unet/far")).unwrap();
+    let before = state(&tree);
+    let listed = house.listed(&[]);
+    assert_eq!(house.names(), ["dangling", "file", "folder", "link", "model", "real"]);
+    assert_eq!((&listed["link"]["read_only"], &listed["file"]["read_only"]), (&false.into(), &true.into()));
+    assert_eq!(listed["dangling"]["kind"], "damaged");
+    for name in ["link", "model", "dangling", "real"] {
+        house.run(&["rm", name, "--yes"]).status(0);
+    }
+    assert_eq!(house.names(), ["file", "folder"]);
+    // Behind a folder that is a link, nothing is ours.
+    symlink(tree.join("far"), own.join("theirs")).unwrap();
+    let run = house.run(&["rm", "file", "--yes"]);
+    run.status(2);
+    assert!(run.stderr.contains("which is not ours"), "{}", run.stderr);
+    assert_eq!(state(&tree), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_stops_nothing() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let mut house = House::new("library-faults");
+    let tree = house.tree("tree");
+    put(tree.join("good.safetensors"), lora());
+    symlink(&tree, tree.join("loop")).unwrap();
+    symlink("b", tree.join("a")).unwrap();
+    symlink("a", tree.join("b")).unwrap();
+    put(tree.join("locked/x.safetensors"), lora());
+    fs::create_dir_all(tree.join(vec!["d"; 40].join("/"))).unwrap();
+    put(tree.join("line\nbreak\u{1b}[2J.safetensors"), lora());
+    let name = std::ffi::OsString::from("bytes-\u{fffd}.safetensors");
+    put(tree.join(&name), lora());
+    put(tree.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"bytes-\xff.safetensors")), lora());
+    put(tree.join("index/model_index.json"), "{");
+    put(tree.join("list/manifest.json"), "[1]");
+    // A pipe that nobody writes to: opening it would wait for ever.
+    assert!(std::process::Command::new("mkfifo").arg(tree.join("pipe.safetensors")).status().unwrap().success());
+    fs::set_permissions(tree.join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
+    let run = house.run(&["models", "--json"]);
+    let table = house.run(&["models"]);
+    // Root reads what nobody may.
+    let is_root = fs::read_dir(tree.join("locked")).is_ok();
+    fs::set_permissions(tree.join("locked"), fs::Permissions::from_mode(0o755)).unwrap();
+    run.status(0);
+    let report = run.json();
+    let kind = |name: &str| {
+        let models = report["models"].as_array().unwrap();
+        models.iter().find(|model| model["name"] == name).unwrap_or_else(|| panic!("{name} in {report}"))["kind"].clone()
+    };
+    for (name, expected) in [("good", "lora"), ("pipe", "damaged"), ("index", "damaged"), ("list", "damaged")] {
+        assert_eq!(kind(name), expected, "{name}");
+    }
+    assert!(is_root || run.stderr.contains("locked"), "{}", run.stderr);
+    assert!(run.stderr.contains("folders deep"), "{}", run.stderr);
+    assert_eq!(report["models"].as_array().unwrap().len(), 8 + usize::from(is_root), "{report}");
+    table.status(0);
+    assert!(table.stdout.contains("line break\\u{1b}[2J") && !table.stdout.contains('\u{1b}'), "{}", table.stdout);
+}
+
+#[test]
+fn hashes_are_kept_for_many_and_by_many() {
+    let house = House::new("library-hashes");
+    let mut files = Vec::new();
+    for index in 0..8 {
+        files.push(put(house.own().join(format!("file-{index}.safetensors")), embedding(768 + index)));
+    }
+    // Eight processes at once: none forgets what another has found.
+    std::thread::scope(|scope| {
+        for index in 0..8 {
+            let house = &house;
+            scope.spawn(move || house.run(&["info", &format!("file-{index}")]).status(0));
+        }
+    });
+    let listed = house.listed(&[]);
+    assert!(files.iter().enumerate().all(|(index, _)| listed[&format!("file-{index}")]["hash"].is_string()), "{listed:?}");
+    let cache = house.root.join("home/.cache/encaustic/hashes.json");
+    let text = fs::read_to_string(&cache).expect("the cache is where the system keeps such");
+    let sha = listed["file-0"]["sha256"].as_str().unwrap();
+    let hash_of = |args: &[&str]| house.listed(args)["file-0"]["sha256"].clone();
+
+    // Believed while the file is unchanged; a changed or removed file is not.
+    fs::write(&cache, text.replace(sha, &"ab".repeat(32))).unwrap();
+    assert_eq!(hash_of(&["--hash"]), "ab".repeat(32));
+    fs::write(&files[0], embedding(700)).unwrap();
+    assert_eq!(hash_of(&[]), Value::Null);
+    assert_ne!(hash_of(&["--hash"]), "ab".repeat(32));
+    for spoilt in ["", "{", "[]", r#"{"files": 3}"#, "\u{0}"] {
+        fs::write(&cache, spoilt).unwrap();
+        assert_eq!(hash_of(&[]), Value::Null, "{spoilt:?}");
+        assert!(hash_of(&["--hash"]).is_string(), "{spoilt:?}");
+    }
+    // Entries of files that are gone go at times.
+    fs::remove_file(&files[7]).unwrap();
+    let mut kept: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(kept["files"].as_object().unwrap().len(), 8);
+    kept["cleaned"] = 0.into();
+    fs::write(&cache, kept.to_string()).unwrap();
+    fs::write(&files[0], embedding(701)).unwrap();
+    house.listed(&["--hash"]);
+    let kept: Value = serde_json::from_slice(&fs::read(&cache).unwrap()).unwrap();
+    assert_eq!(kept["files"].as_object().unwrap().len(), 7);
+    assert!(!kept["files"].to_string().contains("file-7"));
+}
+
+#[test]
+fn a_file_is_hashed_again_when_somebody_doubts() {
+    let folder = scratch("library-verify");
+    let file = put(folder.join("a.safetensors"), embedding(768));
+    let mut heard = Vec::new();
+    let place = folder.join("hashes.json");
+    let mut cache = Cache::at(Some(place.clone()));
+    let verified = cache.verify(&file, &mut |done, of| heard.push((done, of))).unwrap();
+    assert_eq!(verified.remembered, None);
+    cache.save();
+    let mut cache = Cache::at(Some(place));
+    let again = cache.verify(&file, &mut |_, _| {}).unwrap();
+    let size = fs::metadata(&file).unwrap().len();
+    assert_eq!((verified.now.clone(), heard.last()), (of_bytes(&fs::read(&file).unwrap()), Some(&(size, size))));
+    assert_eq!(again.remembered, Some(verified.now.clone()));
+    // Other bytes under the same size and time: what a cache cannot see, and this does.
+    let time = fs::metadata(&file).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    let changed = cache.verify(&file, &mut |_, _| {}).unwrap();
+    assert_eq!(changed.remembered, Some(verified.now));
+    assert_ne!(Some(changed.now), changed.remembered);
+}
+
+#[test]
+fn thousands_of_files_are_no_trouble() {
+    let mut house = House::new("library-many");
+    let tree = house.tree("many");
+    let bytes = Checkpoint::default().with("word", Array::zeros(&[1])).bytes();
+    for index in 0..2000 {
+        put(tree.join(format!("{:02}/word-{index}.safetensors", index % 50)), &bytes);
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(house.listed(&[]).len(), 2001);
+    house.run(&["info", "word-1234"]).status(0);
+    assert!(house.run(&["models"]).stdout.contains("2000 embeddings"));
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}

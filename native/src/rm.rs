@@ -43,7 +43,7 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
         return Err(Refusal::new(OPTION, "the demo model is part of this program and cannot be removed").into());
     }
     let library = Library::open();
-    let (found, name) = library.find(&options.name, Wanted::Any, OPTION)?;
+    let (found, name) = library.find(&options.name, Wanted::Exactly, OPTION)?;
     let own = ours(found)?;
     let about = fs::symlink_metadata(&found.path).map_err(|error| failed(&found.path, &error))?;
     let bytes = match found.layout {
@@ -90,7 +90,7 @@ fn agree(question: &str) -> Result<(), Failure> {
     if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
         return Ok(());
     }
-    Err(Failure::Interrupted("before anything was removed".to_owned()))
+    Err(Failure::System("nothing was removed".to_owned()))
 }
 
 /// Removes a file, a link or a folder that lies in our own folder.

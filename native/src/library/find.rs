@@ -35,6 +35,8 @@ pub struct Library {
 pub enum Wanted {
     /// Anything.
     Any,
+    /// Anything, and two ways to one thing are two: for what is done to a link and not to what it leads to.
+    Exactly,
     /// Something to draw with.
     Model,
     /// Something with an autoencoder.
@@ -84,7 +86,9 @@ impl Library {
             [first, rest @ ..] => {
                 // Two ways to one thing, by a link, are no question.
                 let target = |found: &Found| std::fs::canonicalize(&found.path).ok();
-                if target(first.0).is_some_and(|path| rest.iter().all(|(found, _)| target(found).as_ref() == Some(&path))) {
+                if wanted != Wanted::Exactly
+                    && target(first.0).is_some_and(|path| rest.iter().all(|(found, _)| target(found).as_ref() == Some(&path)))
+                {
                     return Ok(*first);
                 }
                 Err(self.ambiguous(&candidates, &shown, option))

@@ -171,12 +171,12 @@ pub fn hashed_file(found: &Found) -> Option<PathBuf> {
 /// Whether something is of the kind that is wanted.
 pub(crate) fn is_wanted(found: &Found, wanted: Wanted) -> bool {
     match (wanted, found.layout) {
-        (Wanted::Any, _) => true,
+        (Wanted::Any | Wanted::Exactly, _) => true,
         (_, Layout::Pickle) => false,
         (Wanted::Model, Layout::Folder | Layout::Packed) => true,
         (Wanted::Vae, Layout::Folder | Layout::Packed) => false,
         (_, Layout::File) => read(&found.path).is_ok_and(|report| match wanted {
-            Wanted::Any => true,
+            Wanted::Any | Wanted::Exactly => true,
             Wanted::Model => report.component == Component::Checkpoint,
             Wanted::Vae => report.component == Component::Vae,
         }),

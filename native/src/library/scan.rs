@@ -3,7 +3,7 @@
 //! Trees come from other programs and from people, so the walk has bounds: how deep, how many entries, and each folder once,
 //! by its real path, so that links in a circle end. What cannot be looked into is a warning, and the walk goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
@@ -64,21 +64,31 @@ pub struct Scan {
 
 /// Walks all places.
 pub fn scan(places: &[Place]) -> Scan {
-    let mut walk = Walk { scan: Scan::default(), visited: BTreeSet::new(), left: 0, own: None };
+    let real = |place: &Place| fs::canonicalize(&place.path).ok();
+    let foreign = places.iter().filter(|place| !place.is_own).filter_map(real).collect();
+    let mut walk = Walk { scan: Scan::default(), visited: BTreeSet::new(), links: Vec::new(), left: 0, own: None, foreign };
     for (index, place) in places.iter().enumerate() {
         // A place of our own that is not there yet is an empty one.
-        let Ok(real) = fs::canonicalize(&place.path) else { continue };
-        walk.left = ENTRIES;
-        walk.own = place.is_own.then(|| real.clone());
+        let Some(real) = real(place) else { continue };
+        walk.enter(place, &real);
         let name = place.path.file_name().unwrap_or(place.path.as_os_str()).to_string_lossy().into_owned();
         match marked(&place.path) {
             // Somebody named a model where a folder of models was asked for: it is one all the same.
             Some(layout) if !place.is_own => walk.add(place.path.clone(), real, name, index, layout),
-            _ => walk.folder(&place.path, real, "", index, 0),
+            _ => walk.folder(&Step { path: place.path.clone(), real, relative: String::new(), place: index, depth: 0 }),
         }
-        if walk.left == 0 {
-            walk.warn(format!("{}: more than {ENTRIES} files and folders; the rest is not looked at", place.path.display()));
-        }
+        walk.leave(place);
+    }
+    // Last, so that what lies in a place is told there and not behind a link, in whatever order a disk lists them.
+    let mut links = VecDeque::from(std::mem::take(&mut walk.links));
+    while let Some(step) = links.pop_front() {
+        let Some(place) = places.get(step.place) else { continue };
+        let Some(root) = real(place) else { continue };
+        walk.enter(place, &root);
+        walk.folder(&step);
+        walk.leave(place);
+        // Each folder is looked into once, so this ends.
+        links.extend(walk.links.drain(..));
     }
     let mut scan = walk.scan;
     scan.found.sort_by(|a, b| (a.place, &a.path).cmp(&(b.place, &b.path)));
@@ -100,17 +110,41 @@ fn ending(path: &Path) -> Option<Layout> {
     }
 }
 
+/// A folder on the way.
+struct Step {
+    path: PathBuf,
+    real: PathBuf,
+    relative: String,
+    place: usize,
+    depth: usize,
+}
+
 struct Walk {
     scan: Scan,
     /// The real paths of folders that were looked into.
     visited: BTreeSet<PathBuf>,
+    /// Links to folders that are yet to be looked into.
+    links: Vec<Step>,
     /// How many entries may still be looked at in this place.
     left: usize,
     /// The real path of the place, if it is our own.
     own: Option<PathBuf>,
+    /// The real paths of the places that are not.
+    foreign: Vec<PathBuf>,
 }
 
 impl Walk {
+    fn enter(&mut self, place: &Place, real: &Path) {
+        self.left = ENTRIES;
+        self.own = place.is_own.then(|| real.to_owned());
+    }
+
+    fn leave(&mut self, place: &Place) {
+        if self.left == 0 {
+            self.warn(format!("{}: more than {ENTRIES} files and folders; the rest is not looked at", place.path.display()));
+        }
+    }
+
     fn warn(&mut self, warning: String) {
         if self.scan.warnings.len() < WARNINGS {
             self.scan.warnings.push(warning);
@@ -118,12 +152,17 @@ impl Walk {
     }
 
     fn add(&mut self, path: PathBuf, real: PathBuf, relative: String, place: usize, layout: Layout) {
-        let is_own = self.own.as_ref().is_some_and(|own| real != *own && real.starts_with(own));
+        let is_own = self.own.as_ref().is_some_and(|own| {
+            // A tree inside our own folder that was named as somebody else's is theirs.
+            let mut theirs = self.foreign.iter().filter(|foreign| foreign.starts_with(own));
+            real != *own && real.starts_with(own) && !theirs.any(|foreign| real.starts_with(foreign))
+        });
         self.scan.found.push(Found { path, real, relative, place, layout, is_own });
     }
 
-    fn folder(&mut self, path: &Path, real: PathBuf, relative: &str, place: usize, depth: usize) {
-        if depth > DEPTH {
+    fn folder(&mut self, step: &Step) {
+        let Step { path, real, relative, place, depth } = step;
+        if *depth > DEPTH {
             return self.warn(format!("{}: more than {DEPTH} folders deep; not looked into", path.display()));
         }
         if !self.visited.insert(real.clone()) {
@@ -144,27 +183,35 @@ impl Walk {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let below = match relative {
+            let below = match relative.as_str() {
                 "" => name.to_string_lossy().into_owned(),
                 _ => format!("{relative}/{}", name.to_string_lossy()),
             };
             let Ok(kind) = entry.file_type() else { continue };
-            self.entry(entry.path(), real.join(&name), kind, below, place, depth);
+            let step = Step {
+                path: entry.path(),
+                real: real.join(&name),
+                relative: below,
+                place: *place,
+                depth: depth.saturating_add(1),
+            };
+            self.entry(step, kind);
         }
     }
 
-    fn entry(&mut self, path: PathBuf, real: PathBuf, kind: FileType, relative: String, place: usize, depth: usize) {
-        let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
-        if !is_folder {
-            if let Some(layout) = ending(&path) {
-                self.add(path, real, relative, place, layout);
+    fn entry(&mut self, step: Step, kind: FileType) {
+        let is_folder = kind.is_dir() || kind.is_symlink() && step.path.is_dir();
+        let layout = if is_folder { marked(&step.path) } else { ending(&step.path) };
+        if let Some(layout) = layout {
+            return self.add(step.path, step.real, step.relative, step.place, layout);
+        }
+        if kind.is_dir() {
+            self.folder(&step);
+        } else if is_folder {
+            match fs::canonicalize(&step.path) {
+                Ok(real) => self.links.push(Step { real, ..step }),
+                Err(error) => self.warn(format!("{}: {error}", step.path.display())),
             }
-            return;
         }
-        if let Some(layout) = marked(&path) {
-            return self.add(path, real, relative, place, layout);
-        }
-        let real = if kind.is_symlink() { fs::canonicalize(&path).unwrap_or(real) } else { real };
-        self.folder(&path, real, &relative, place, depth + 1);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // no test uses all of it
 
+pub(crate) mod house;
 pub(crate) mod tensors;
 
 use std::fs;

@@ -136,21 +136,23 @@ fn trees_of_other_programs_are_listed_and_never_changed() {
         assert_eq!(listed.len(), sorts.len() + 3, "{:?}", listed.keys());
 
         // Every command, and not a byte or a time is another.
-        for args in [
-            &["models", "--hash"][..],
-            &["models", "--json", "--kind", "lora"],
-            &["info", "lighthouse"],
-            &["info", "風景"],
-            &["info", "folder"],
-            &["info", "page"],
-            &["info", "old"],
-            &["rm", "lighthouse", "--yes"],
-            &["rm", "folder", "--yes"],
-            &["rm", "blurry", "--yes"],
-            &["generate", "x", "--model", "canny", "--device", "cpu"],
-            &["generate", "x", "--model", "half", "--vae", "soft", "--steps", "1", "--device", "cpu", "--out", "."],
+        for (args, status) in [
+            (&["models", "--hash"][..], 0),
+            (&["models", "--json", "--kind", "lora"], 0),
+            (&["info", "lighthouse"], 0),
+            (&["info", "風景"], 0),
+            (&["info", "folder", "--json"], 0),
+            (&["info", "page"], 2),
+            (&["info", "old"], 2),
+            (&["rm", "lighthouse", "--yes"], 2),
+            (&["rm", "folder", "--yes"], 2),
+            (&["rm", "packed", "--yes"], 2),
+            (&["rm", "blurry", "--yes"], 2),
+            (&["generate", "x", "--model", "canny", "--device", "cpu"], 2),
+            (&["generate", "x", "--model", "folder", "--steps", "1", "--device", "cpu", "--width", "64", "--height", "64"], 0),
+            (&["bench", "--model", "folder", "--steps", "1", "--device", "cpu", "--width", "64", "--height", "64"], 0),
         ] {
-            house.run(args);
+            house.run(args).status(status);
         }
         assert_eq!(state(&root), before, "{program}");
     }
@@ -267,6 +269,55 @@ fn names_are_unambiguous_and_are_understood_as_others_write_them() {
     assert!(
         house.run(&["info", "Harbour"]).stderr.contains("too few") || house.run(&["info", "Harbour"]).stderr.contains("header")
     );
+}
+
+#[test]
+fn the_report_has_everything() {
+    let mut house = House::new("library-report");
+    let trees = [house.tree("one/models"), house.tree("two/models"), house.root.join("three")];
+    put(trees[0].join("half.safetensors"), Checkpoint::single_file("sd2").without("first_stage_model.").bytes());
+    put(trees[2].join("old.ckpt"), PICKLE);
+    house.trees.push(house.root.join("nowhere"));
+    let three = trees[2].to_str().unwrap();
+    let run = house.run(&["models", "--json", "--hash", "--models", three]);
+    run.status(0);
+    let report = run.json();
+    let labels: Vec<_> = report["places"].as_array().unwrap().iter().map(|place| place["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["own", "three", "one/models", "two/models"]);
+    assert_eq!((&report["count"], &report["places"][0]["read_only"]), (&3.into(), &false.into()));
+    assert!(report["warnings"][0].as_str().unwrap().contains("nowhere") && run.stderr.contains("ENCAUSTIC_MODELS"), "{report}");
+    let models = report["models"].as_array().unwrap();
+    let bytes: u64 = models.iter().map(|model| model["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(report["bytes"], bytes);
+    let half = models.iter().find(|model| model["name"] == "half").unwrap();
+    let sha = half["sha256"].as_str().unwrap();
+    let expected = serde_json::json!({
+        "name": "half",
+        "kind": "checkpoint",
+        "layout": "file",
+        "what": "checkpoint of Stable Diffusion 2",
+        "family": "sd2",
+        "family_label": "Stable Diffusion 2",
+        "prediction": "v_prediction",
+        "parameters": half["parameters"],
+        "dtypes": half["dtypes"],
+        "bytes": std::fs::metadata(trees[0].join("half.safetensors")).unwrap().len(),
+        "hash": sha[..10],
+        "sha256": sha,
+        "problem": null,
+        "missing": ["vae"],
+        "vae_of": null,
+        "path": trees[0].join("half.safetensors").to_str().unwrap(),
+        "place": "one/models",
+        "read_only": true,
+    });
+    assert_eq!(half, &expected);
+    let old = models.iter().find(|model| model["name"] == "old").unwrap();
+    assert!(old["problem"].as_str().unwrap().contains("can run programs") && old["sha256"].is_null(), "{old}");
+    // Where nothing is, what to do is said.
+    let empty = House::new("library-empty").run(&["models"]);
+    empty.status(0);
+    assert!(empty.stdout.contains("demo") && empty.stdout.contains("--models DIR"), "{}", empty.stdout);
 }
 
 #[test]

@@ -206,8 +206,12 @@ fn what_cannot_be_read_stops_nothing() {
     put(tree.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"bytes-\xff.safetensors")), lora());
     put(tree.join("index/model_index.json"), "{");
     put(tree.join("list/manifest.json"), "[1]");
-    // A pipe that nobody writes to: opening it would wait for ever.
-    assert!(std::process::Command::new("mkfifo").arg(tree.join("pipe.safetensors")).status().unwrap().success());
+    copy(&golden_model("sd15"), &tree.join("piped"));
+    fs::remove_file(tree.join("piped/scheduler/scheduler_config.json")).unwrap();
+    // Pipes that nobody writes to: opening one would wait for ever.
+    for pipe in ["pipe.safetensors", "piped/scheduler/scheduler_config.json"] {
+        assert!(std::process::Command::new("mkfifo").arg(tree.join(pipe)).status().unwrap().success());
+    }
     fs::set_permissions(tree.join("locked"), fs::Permissions::from_mode(0o000)).unwrap();
     let run = house.run(&["models", "--json"]);
     let table = house.run(&["models"]);
@@ -220,12 +224,14 @@ fn what_cannot_be_read_stops_nothing() {
         let models = report["models"].as_array().unwrap();
         models.iter().find(|model| model["name"] == name).unwrap_or_else(|| panic!("{name} in {report}"))["kind"].clone()
     };
-    for (name, expected) in [("good", "lora"), ("pipe", "damaged"), ("index", "damaged"), ("list", "damaged")] {
+    for (name, expected) in
+        [("good", "lora"), ("pipe", "damaged"), ("index", "damaged"), ("list", "damaged"), ("piped", "damaged")]
+    {
         assert_eq!(kind(name), expected, "{name}");
     }
     assert!(is_root || run.stderr.contains("locked"), "{}", run.stderr);
     assert!(run.stderr.contains("folders deep"), "{}", run.stderr);
-    assert_eq!(report["models"].as_array().unwrap().len(), 8 + usize::from(is_root), "{report}");
+    assert_eq!(report["models"].as_array().unwrap().len(), 9 + usize::from(is_root), "{report}");
     table.status(0);
     assert!(table.stdout.contains("line break\\u{1b}[2J") && !table.stdout.contains('\u{1b}'), "{}", table.stdout);
 }

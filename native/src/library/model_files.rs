@@ -231,6 +231,10 @@ impl WeightSource for Source {
 
 fn small_file(folder: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
     let Some(path) = inside(folder, name) else { return Ok(None) };
+    // Before it is opened: opening a pipe would wait for its other end.
+    if fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -8,6 +8,7 @@ use crate::demo;
 use crate::failure::Refusal;
 use crate::hash::Cache;
 use crate::library::model::{self, Model};
+use crate::library::model_files::ModelFiles;
 use crate::library::names::{self, Case};
 use crate::library::places::{self, Place};
 use crate::library::scan::{self, Found, Layout};
@@ -184,6 +185,12 @@ impl Library {
     pub fn tell(&self, found: &Found, name: &str, cache: &Cache) -> Model {
         model::tell(found, name, self.places.get(found.place), cache)
     }
+}
+
+/// The packed models of the library.
+pub fn packed() -> Vec<ModelFiles> {
+    let packed = |found: Found| (found.layout == Layout::Packed).then_some(ModelFiles::Folder(found.path));
+    Library::open().found.into_iter().filter_map(packed).collect()
 }
 
 /// Keeps what fits better, if anything does.

@@ -16,7 +16,7 @@ pub mod packed;
 pub mod places;
 pub mod scan;
 
-pub use find::Library;
+pub use find::{Library, packed};
 pub use kind::Kind;
 pub use model::Model;
 pub use model_files::{ModelFiles, Source};

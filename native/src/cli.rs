@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::settings::{BenchSettings, Settings};
+use crate::{models, rm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +61,11 @@ pub struct Cli {
     #[arg(long, global = true, display_order = 900)]
     pub json: bool,
 
+    /// Also find models in this folder, which is only read: A1111's or ComfyUI's `models`, or any other; may be given several
+    /// times [env: ENCAUSTIC_MODELS, a list as in PATH]
+    #[arg(long, value_name = "DIR", global = true, display_order = 899, value_hint = ValueHint::DirPath)]
+    pub models: Vec<PathBuf>,
+
     /// Tell more on the standard error: -v what is done, -vv how
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub verbose: u8,
@@ -86,6 +92,11 @@ pub enum Command {
     Import(Box<Import>),
     /// Check that the files of models are what they were, byte for byte
     Verify(Verify),
+    /// List the models, LoRAs, VAEs and the like that can be called by name
+    #[command(after_help = models::EXAMPLES)]
+    Models(models::Options),
+    /// Remove a model from our own folder of models
+    Rm(rm::Options),
     /// Tell with what settings a PNG picture was made
     PngInfo(PngInfo),
     /// List samplers and schedules with all their names
@@ -125,8 +136,8 @@ pub struct Generate {
 /// With what to compute.
 #[derive(Debug, Args)]
 pub struct Engine {
-    /// The model: a checkpoint in one `.safetensors` file, a folder in the layout of diffusers, a name in the folder of
-    /// models, or `demo`, the one in the box
+    /// The model: a checkpoint in one `.safetensors` file, a folder in the layout of diffusers, a name that
+    /// `encaustic models` lists, or `demo`, the one in the box
     #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub model: Option<String>,
 
@@ -146,9 +157,9 @@ pub struct Engine {
 /// Where parts of a model come from.
 #[derive(Debug, Args)]
 pub struct Parts {
-    /// Another VAE: its file, or a folder with config.json and weights. Beside MODEL.safetensors, a file
+    /// Another VAE: its file, a folder with config.json and weights, or its name in the library. Beside MODEL.safetensors, a file
     /// MODEL.vae.safetensors is used without asking
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
+    #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub vae: Option<PathBuf>,
 
     /// For a model in one file: a folder with configurations or tokenizers in the layout of diffusers, where its family's
@@ -220,7 +231,7 @@ pub struct Verify {
 /// `encaustic info`
 #[derive(Debug, Args)]
 pub struct Info {
-    /// A `.safetensors` file of any kind, a folder in the layout of diffusers, a name in the folder of models, or `demo`
+    /// A `.safetensors` file of any kind, a folder in the layout of diffusers, a name that `encaustic models` lists, or `demo`
     #[arg(value_hint = ValueHint::AnyPath)]
     pub model: String,
 }

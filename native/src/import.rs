@@ -19,7 +19,7 @@ use crate::files::{self, Staging};
 use crate::library::{self, ModelFiles};
 use crate::packing::Folder;
 use crate::progress::Progress;
-use crate::{cli, info, interrupt, machine, measure, memory, sources, terminal};
+use crate::{cli, info_packed, interrupt, machine, measure, memory, sources, terminal};
 
 /// How often the bar is drawn anew at most.
 const DRAWN: Duration = Duration::from_millis(50);
@@ -233,7 +233,7 @@ impl Report<'_> {
         terminal::say(format_args!(
             "{} in {}, packed in {:.1} s ({speed:.0} MB/s); use it with --model {}",
             mb(manifest.bytes()),
-            info::shards(manifest.shards.len()),
+            info_packed::shards(manifest.shards.len()),
             self.seconds,
             self.call,
         ));

@@ -1,21 +1,22 @@
 //! `encaustic info`: what a model folder holds, told from its configurations and the headers of its weights; no
-//! tensor is read. A single file is told about in [`info_file`].
+//! tensor is read. A single file is told about in [`info_file`], a packed model by [`info_packed`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use encaustic_engine::family::{FAMILIES, Files as _, Sketch, detect};
-use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Manifest, Precision, Source as Origin, choose_files};
+use encaustic_engine::family::{Files as _, Sketch, detect};
+use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Precision, Source as Origin, choose_files};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, Refusal};
 use crate::hash::{self, Sha};
+use crate::info_packed::{self, Packed};
 use crate::library::{ModelFiles, Source};
 use crate::{info_file, terminal};
 
 /// The component whose file gives the model its hash: it is what distinguishes one model from another.
-const HASHED: &str = "unet";
+pub(crate) const HASHED: &str = "unet";
 
 /// What the command reports.
 #[derive(Debug, Serialize)]
@@ -45,23 +46,6 @@ pub struct Report {
     pub packed: Option<Packed>,
 }
 
-/// What a packed model's manifest says.
-#[derive(Debug, Serialize)]
-pub struct Packed {
-    /// Bytes of all shards.
-    pub bytes: u64,
-    /// How many there are.
-    pub shards: usize,
-    /// What its maker calls it.
-    pub title: Option<String>,
-    /// Under which terms it is given.
-    pub license: Option<String>,
-    /// The program that packed it.
-    pub packed_by: String,
-    /// What it was made from.
-    pub sources: Vec<Origin>,
-}
-
 /// A part of a model.
 #[derive(Debug, Serialize)]
 pub struct Part {
@@ -82,7 +66,7 @@ pub struct Part {
 /// # Errors
 /// If there is no such model, or its configurations or headers are malformed.
 pub fn run(model: &str, json: bool) -> Result<(), Failure> {
-    let files = ModelFiles::find(Some(model))?;
+    let files = ModelFiles::find_any(model)?;
     if let ModelFiles::Single(single) = &files {
         return info_file::run(single, json);
     }
@@ -131,15 +115,9 @@ pub fn weights(
 /// If the file cannot be read.
 pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>, Failure> {
     if let Some(manifest) = files.manifest()? {
-        return Ok(packed_hash(&manifest, component));
+        return Ok(info_packed::hash(&manifest, component));
     }
-    let name = match (files, choose_files(&files.list(component), Precision::Full)) {
-        // All parts are in one file, which is known by its hash.
-        (ModelFiles::Single(single), _) => single.offer().path.to_owned(),
-        (_, Ok(FileSet::Single(name))) if component.is_empty() => name,
-        (_, Ok(FileSet::Single(name))) => format!("{component}/{name}"),
-        _ => return Ok(None),
-    };
+    let Some(name) = hashed(files, component) else { return Ok(None) };
     let failed = |error: std::io::Error| Failure::System(format!("{}: {name}: {error}", files.place()));
     let sha = match files.path(&name) {
         Some(path) => hash::of_file(&path).map_err(failed)?,
@@ -148,18 +126,15 @@ pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>
     Ok(Some((name, sha)))
 }
 
-/// The hash of a packed component: that of the file that it was made from, so that pictures tell the same model by the same
-/// hash whichever way it came in.
-fn packed_hash(manifest: &Manifest, component: &str) -> Option<(String, Sha)> {
-    let is_its = |source: &&Origin| source.file.split_once('/').is_some_and(|(folder, _)| folder == component);
-    let source = match manifest.sources.as_slice() {
-        [source] => source,
-        sources => {
-            let mut its = sources.iter().filter(is_its);
-            its.next().filter(|_| its.next().is_none())?
-        }
-    };
-    Some((source.file.clone(), Sha::known(&source.sha256)?))
+/// The file whose hash is that of a component; `None` if its weights are in several files.
+pub(crate) fn hashed(files: &ModelFiles, component: &str) -> Option<String> {
+    match (files, choose_files(&files.list(component), Precision::Full)) {
+        // All parts are in one file, which is known by its hash.
+        (ModelFiles::Single(single), _) => Some(single.offer().path.to_owned()),
+        (_, Ok(FileSet::Single(name))) if component.is_empty() => Some(name),
+        (_, Ok(FileSet::Single(name))) => Some(format!("{component}/{name}")),
+        _ => None,
+    }
 }
 
 /// Where an autoencoder is in a folder that was given for one: the folder itself, or `vae` in that of a model.
@@ -168,8 +143,27 @@ pub fn autoencoder_folder(files: &ModelFiles) -> &'static str {
 }
 
 fn examine(files: &ModelFiles) -> Result<Report, Failure> {
+    let report = outline(files)?;
+    if report.packed.is_some() {
+        return Ok(report);
+    }
+    let hash = hash(files, HASHED)?;
+    Ok(Report {
+        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
+        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
+        hashed_file: hash.map(|(file, _)| file),
+        ..report
+    })
+}
+
+/// What a model holds, by its configurations and headers: without the hash, for which a file would be read in whole (a packed
+/// model's manifest has it).
+///
+/// # Errors
+/// If its configurations or headers are malformed.
+pub(crate) fn outline(files: &ModelFiles) -> Result<Report, Failure> {
     if let Some(manifest) = files.manifest()? {
-        return Ok(packed(files, manifest));
+        return Ok(info_packed::outline(files, manifest));
     }
     let mut components = Vec::new();
     for (name, class) in listed(&json(files, "model_index.json")?.unwrap_or_default()) {
@@ -183,7 +177,6 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         components.push(Part { name, class, files: names, parameters, dtypes });
     }
     let scheduler = json(files, "scheduler/scheduler_config.json")?;
-    let hash = hash(files, HASHED)?;
     let sketch = Sketch::read(files).map_err(|error| Refusal::new("model", format!("{}: {error}", files.place())))?;
     let family = detect(&sketch);
     Ok(Report {
@@ -194,54 +187,15 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         parameters: components.iter().map(|part| part.parameters).sum(),
         components,
         prediction_type: scheduler.and_then(|config| Some(config.get("prediction_type")?.as_str()?.to_owned())),
-        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
-        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
-        hashed_file: hash.map(|(file, _)| file),
+        hash: None,
+        sha256: None,
+        hashed_file: None,
         packed: None,
     })
 }
 
-fn packed(files: &ModelFiles, manifest: Manifest) -> Report {
-    let mut components = Vec::new();
-    for (name, class) in listed(manifest.files.get("model_index.json").unwrap_or(&Value::Null)) {
-        let prefix = format!("{name}.");
-        let mut dtypes: BTreeMap<String, u64> = BTreeMap::new();
-        let mut shards = BTreeSet::new();
-        for (_, tensor) in manifest.tensors.iter().filter(|(path, _)| path.starts_with(&prefix)) {
-            *dtypes.entry(tensor.dtype.to_string()).or_default() += tensor.elements().unwrap_or(0);
-            shards.extend(tensor.ranges().map(|piece| piece.shard));
-        }
-        let files = shards.into_iter().filter_map(|shard| Some(manifest.shards.get(shard)?.file.clone())).collect();
-        components.push(Part { name, class, files, parameters: dtypes.values().sum(), dtypes });
-    }
-    let family = FAMILIES.iter().find(|family| family.id == manifest.family);
-    let hash = packed_hash(&manifest, HASHED);
-    let scheduler = manifest.files.get("scheduler/scheduler_config.json");
-    let prediction = scheduler.and_then(|config| config.get("prediction_type")?.as_str());
-    Report {
-        family: family.map(|family| family.id),
-        family_label: family.map(|family| family.label),
-        model: files.name(),
-        place: files.place(),
-        parameters: components.iter().map(|part| part.parameters).sum(),
-        components,
-        prediction_type: prediction.map(str::to_owned),
-        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
-        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
-        hashed_file: hash.map(|(file, _)| file),
-        packed: Some(Packed {
-            bytes: manifest.bytes(),
-            shards: manifest.shards.len(),
-            title: manifest.title,
-            license: manifest.license,
-            packed_by: manifest.packed_by,
-            sources: manifest.sources,
-        }),
-    }
-}
-
 /// Folder and class of every part that `model_index.json` names.
-fn listed(index: &Value) -> Vec<(String, String)> {
+pub(crate) fn listed(index: &Value) -> Vec<(String, String)> {
     let mut parts = Vec::new();
     for (name, value) in index.as_object().into_iter().flatten() {
         // `["library", "Class"]`; `[null, null]` for a part that was left out; other values are settings.
@@ -270,7 +224,10 @@ fn describe(report: &Report) -> String {
     line("prediction", report.prediction_type.as_deref().unwrap_or("not said (epsilon)"));
     line("parameters", &millions(report.parameters));
     if let Some(packed) = &report.packed {
-        line("packed", &format!("{:.1} MB in {}, by {}", packed.bytes as f64 / 1e6, shards(packed.shards), packed.packed_by));
+        line(
+            "packed",
+            &format!("{:.1} MB in {}, by {}", packed.bytes as f64 / 1e6, info_packed::shards(packed.shards), packed.packed_by),
+        );
         for (name, value) in [("title", &packed.title), ("license", &packed.license)] {
             if let Some(value) = value {
                 line(name, value);
@@ -298,11 +255,6 @@ fn describe(report: &Report) -> String {
         line(&part.name, &format!("{}{weights}", part.class));
     }
     text
-}
-
-/// `1 shard`, `2 shards`
-pub(crate) fn shards(count: usize) -> String {
-    format!("{count} shard{}", if count == 1 { "" } else { "s" })
 }
 
 /// `859.5 M`

@@ -42,7 +42,7 @@ struct Fault {
 /// If a model is not what it was or cannot be read, and on Ctrl-C.
 pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
     let models = match model {
-        Some(model) => vec![ModelFiles::find(Some(model))?],
+        Some(model) => vec![ModelFiles::find_any(model)?],
         None => library::packed(),
     };
     interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;

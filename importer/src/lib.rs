@@ -1,4 +1,4 @@
-//! What a file of weights is, and what can be done with it.
+//! What a file of weights is, and what can be done with it: telling ([`inspect`]) and packing ([`pack`]).
 //!
 //! People own files of many kinds under one ending: whole checkpoints, single networks, LoRAs and their kin, textual
 //! inversions, ControlNets, upscalers. [`inspect`] tells them apart by the header alone, the names, shapes and types of the
@@ -28,6 +28,7 @@
 mod adapter;
 mod component;
 mod metadata;
+pub mod pack;
 mod parts;
 mod report;
 

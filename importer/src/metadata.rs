@@ -41,7 +41,7 @@ const TAGS: usize = 12;
 
 impl Training {
     /// Picks the notes out of a file's metadata.
-    pub(crate) fn read(metadata: &BTreeMap<String, String>) -> Self {
+    pub fn read(metadata: &BTreeMap<String, String>) -> Self {
         let entry = |keys: &[&str]| {
             let found = keys.iter().filter_map(|key| metadata.get(*key)).map(|value| value.trim());
             let mut told = found.filter(|value| !value.is_empty() && *value != "None");

@@ -183,7 +183,9 @@ fn notes(file: &Outline<'_>, component: Component, family: Option<&Family>) -> V
             None => kind.to_owned(),
         })),
         Component::TextualInversion => {
-            notes.push(format!("{} vectors; it is called up by the file's name", embedding_vectors(file)));
+            let count = embedding_vectors(file);
+            let vectors = if count == 1 { "vector" } else { "vectors" };
+            notes.push(format!("{count} {vectors}; it is called up by the file's name"));
         }
         _ => {}
     }

@@ -351,7 +351,7 @@ fn what_is_special_is_noted() {
         (srvgg, "compact), enlarges 4 times"),
         (Checkpoint::part("sd15", "vae"), "have one shape"),
         (Checkpoint::zeros(&[("emb_params", &[3, 768])]), "3 vectors"),
-        (Checkpoint::zeros(&[("<x>", &[768])]), "1 vectors"),
+        (Checkpoint::zeros(&[("<x>", &[768])]), "1 vector;"),
     ] {
         let found = notes(&file);
         assert!(found.contains(words), "{found:?} (should say: {words})");

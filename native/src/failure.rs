@@ -87,6 +87,14 @@ pub enum Failure {
     /// Something could not be fetched.
     #[error(transparent)]
     Fetch(Fault),
+    /// Files are not what they were.
+    #[error("{text}")]
+    Damaged {
+        /// Which, and how that shows.
+        text: String,
+        /// What was found out, for machines.
+        report: Value,
+    },
     /// The device or the model did not do its part.
     #[error("{0}")]
     Engine(String),
@@ -123,7 +131,9 @@ impl Failure {
         match self {
             Self::Refused(_) => 2,
             Self::Interrupted(_) => crate::interrupt::STATUS,
-            Self::Write(_) | Self::Fetch(_) | Self::Picture { .. } | Self::Engine(_) | Self::System(_) => 1,
+            Self::Write(_) | Self::Fetch(_) | Self::Picture { .. } | Self::Damaged { .. } | Self::Engine(_) | Self::System(_) => {
+                1
+            }
         }
     }
 
@@ -135,6 +145,7 @@ impl Failure {
             Self::Write(_) => "write",
             Self::Picture { .. } => "picture",
             Self::Fetch(_) => "fetch",
+            Self::Damaged { .. } => "damaged",
             Self::Engine(_) => "engine",
             Self::System(_) => "system",
         };
@@ -143,7 +154,7 @@ impl Failure {
             error.insert("field".to_owned(), refusal.field.clone().into());
         }
         let mut report = match self {
-            Self::Picture { report: Some(report), .. } => report.clone(),
+            Self::Picture { report: Some(report), .. } | Self::Damaged { report, .. } => report.clone(),
             _ => json!({}),
         };
         if let Some(report) = report.as_object_mut() {

@@ -198,11 +198,34 @@ static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// Removes what is unfinished. For a process that ends without ending its threads.
 pub fn remove_unfinished() {
     for path in PARTS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        let _ = fs::remove_file(path);
+        remove(&path);
     }
 }
 
-/// A file under its temporary name; gone when dropped, unless it was renamed.
+/// Removes a temporary file or folder. Fails where it was renamed, as it should have been.
+fn remove(path: &Path) {
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+}
+
+/// A temporary name in a folder that nobody else uses, made into a file or folder by `make`.
+fn temporary<T>(folder: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(Part, T)> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".encaustic-{}-{number}.part", process::id()));
+        match make(&path) {
+            Ok(made) => {
+                PARTS.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+                return Ok((Part { path }, made));
+            }
+            // Left by a process of the same number that was killed.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A file or folder under its temporary name; gone when dropped, unless it was renamed.
 struct Part {
     path: PathBuf,
 }
@@ -217,29 +240,77 @@ impl Part {
     }
 
     fn create(folder: &Path) -> io::Result<(Self, File)> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        loop {
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!(".encaustic-{}-{number}.part", process::id()));
-            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    PARTS.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
-                    return Ok((Self { path }, file));
-                }
-                // Left by a process of the same number that was killed.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
+        temporary(folder, |path| OpenOptions::new().read(true).write(true).create_new(true).open(path))
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Fails when it was renamed, as it should have been.
-        let _ = fs::remove_file(&self.path);
+        remove(&self.path);
         PARTS.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
     }
+}
+
+/// A folder that exists whole or not at all: it is filled under a temporary name, and gone when dropped before it is
+/// [kept](Self::keep).
+pub struct Staging {
+    part: Part,
+    path: PathBuf,
+}
+
+impl Staging {
+    /// Begins the folder `path`; the one that it will lie in is made if it is absent.
+    ///
+    /// # Errors
+    /// If no folder can be made there.
+    pub fn begin(path: &Path) -> Result<Self, WriteError> {
+        let folder = folder_of(path);
+        fs::create_dir_all(folder).map_err(WriteError::new(folder))?;
+        let (part, ()) = temporary(folder, |part| fs::create_dir(part)).map_err(WriteError::new(folder))?;
+        Ok(Self { part, path: path.to_owned() })
+    }
+
+    /// Where it is filled.
+    pub fn folder(&self) -> &Path {
+        &self.part.path
+    }
+
+    /// Gives it its name. What has that name now is put aside first and removed afterwards.
+    ///
+    /// # Errors
+    /// What the system reports; what was there before is there again then.
+    pub fn keep(self) -> Result<(), WriteError> {
+        let failed = || WriteError::new(&self.path);
+        sync_folder(&self.part.path).map_err(failed())?;
+        let old = if self.path.is_dir() {
+            let (old, ()) = temporary(folder_of(&self.path), |old| fs::create_dir(old)).map_err(failed())?;
+            fs::rename(&self.path, old.path.join("old")).map_err(failed())?;
+            Some(old)
+        } else {
+            None
+        };
+        if let Err(source) = fs::rename(&self.part.path, &self.path) {
+            if let Some(old) = old {
+                // If this fails as well, nothing better can be done than to leave it where it is.
+                if fs::rename(old.path.join("old"), &self.path).is_err() {
+                    std::mem::forget(old);
+                }
+            }
+            return Err(WriteError { path: self.path.clone(), source });
+        }
+        sync_folder(folder_of(&self.path)).map_err(failed())
+    }
+}
+
+/// Writes a folder's names to the disk.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Bytes that are collected on the disk until it is known what stands before them.

@@ -1,21 +1,22 @@
 //! `encaustic info`: what a model folder holds, told from its configurations and the headers of its weights; no
-//! tensor is read. A single file is told about in [`info_file`].
+//! tensor is read. A single file is told about in [`info_file`], a packed model by [`info_packed`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use encaustic_engine::family::{Files as _, Sketch, detect};
-use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Precision, choose_files};
+use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Precision, Source as Origin, choose_files};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, Refusal};
 use crate::hash::{self, Sha};
+use crate::info_packed::{self, Packed};
 use crate::library::{ModelFiles, Source};
 use crate::{info_file, pull, terminal};
 
 /// The component whose file gives the model its hash: it is what distinguishes one model from another.
-const HASHED: &str = "unet";
+pub(crate) const HASHED: &str = "unet";
 
 /// What the command reports.
 #[derive(Debug, Serialize)]
@@ -40,6 +41,9 @@ pub struct Report {
     pub sha256: Option<String>,
     /// Which file the hash is of.
     pub hashed_file: Option<String>,
+    /// What a packed model says beside that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
 }
 
 /// A part of a model.
@@ -62,7 +66,7 @@ pub struct Part {
 /// # Errors
 /// If there is no such model, or its configurations or headers are malformed.
 pub fn run(model: &str, json: bool) -> Result<(), Failure> {
-    let files = pull::find(Some(model))?;
+    let files = pull::find_any(model)?;
     if let ModelFiles::Single(single) = &files {
         return info_file::run(single, json);
     }
@@ -110,13 +114,10 @@ pub fn weights(
 /// # Errors
 /// If the file cannot be read.
 pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>, Failure> {
-    let name = match (files, choose_files(&files.list(component), Precision::Full)) {
-        // All parts are in one file, which is known by its hash.
-        (ModelFiles::Single(single), _) => single.offer().path.to_owned(),
-        (_, Ok(FileSet::Single(name))) if component.is_empty() => name,
-        (_, Ok(FileSet::Single(name))) => format!("{component}/{name}"),
-        _ => return Ok(None),
-    };
+    if let Some(manifest) = files.manifest()? {
+        return Ok(info_packed::hash(&manifest, component));
+    }
+    let Some(name) = hashed(files, component) else { return Ok(None) };
     let failed = |error: std::io::Error| Failure::System(format!("{}: {name}: {error}", files.place()));
     let sha = match files.path(&name) {
         Some(path) => hash::of_file(&path).map_err(failed)?,
@@ -125,14 +126,47 @@ pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>
     Ok(Some((name, sha)))
 }
 
+/// The file whose hash is that of a component; `None` if its weights are in several files.
+pub(crate) fn hashed(files: &ModelFiles, component: &str) -> Option<String> {
+    match (files, choose_files(&files.list(component), Precision::Full)) {
+        // All parts are in one file, which is known by its hash.
+        (ModelFiles::Single(single), _) => Some(single.offer().path.to_owned()),
+        (_, Ok(FileSet::Single(name))) if component.is_empty() => Some(name),
+        (_, Ok(FileSet::Single(name))) => Some(format!("{component}/{name}")),
+        _ => None,
+    }
+}
+
 /// Where an autoencoder is in a folder that was given for one: the folder itself, or `vae` in that of a model.
 pub fn autoencoder_folder(files: &ModelFiles) -> &'static str {
     if files.list("").iter().any(|name| name == "config.json") { "" } else { "vae" }
 }
 
 fn examine(files: &ModelFiles) -> Result<Report, Failure> {
+    let report = outline(files)?;
+    if report.packed.is_some() {
+        return Ok(report);
+    }
+    let hash = hash(files, HASHED)?;
+    Ok(Report {
+        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
+        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
+        hashed_file: hash.map(|(file, _)| file),
+        ..report
+    })
+}
+
+/// What a model holds, by its configurations and headers: without the hash, for which a file would be read in whole (a packed
+/// model's manifest has it).
+///
+/// # Errors
+/// If its configurations or headers are malformed.
+pub(crate) fn outline(files: &ModelFiles) -> Result<Report, Failure> {
+    if let Some(manifest) = files.manifest()? {
+        return Ok(info_packed::outline(files, manifest));
+    }
     let mut components = Vec::new();
-    for (name, class) in listed(files)? {
+    for (name, class) in listed(&json(files, "model_index.json")?.unwrap_or_default()) {
         let weights = weights(files, &name, Precision::Full)?;
         let (names, dtypes) = match &weights {
             Some((names, checkpoint)) => (names.clone(), checkpoint.dtypes()),
@@ -143,7 +177,6 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         components.push(Part { name, class, files: names, parameters, dtypes });
     }
     let scheduler = json(files, "scheduler/scheduler_config.json")?;
-    let hash = hash(files, HASHED)?;
     let sketch = Sketch::read(files).map_err(|error| Refusal::new("model", format!("{}: {error}", files.place())))?;
     let family = detect(&sketch);
     Ok(Report {
@@ -154,15 +187,15 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
         parameters: components.iter().map(|part| part.parameters).sum(),
         components,
         prediction_type: scheduler.and_then(|config| Some(config.get("prediction_type")?.as_str()?.to_owned())),
-        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
-        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
-        hashed_file: hash.map(|(file, _)| file),
+        hash: None,
+        sha256: None,
+        hashed_file: None,
+        packed: None,
     })
 }
 
 /// Folder and class of every part that `model_index.json` names.
-fn listed(files: &ModelFiles) -> Result<Vec<(String, String)>, Failure> {
-    let index = json(files, "model_index.json")?.unwrap_or_default();
+pub(crate) fn listed(index: &Value) -> Vec<(String, String)> {
     let mut parts = Vec::new();
     for (name, value) in index.as_object().into_iter().flatten() {
         // `["library", "Class"]`; `[null, null]` for a part that was left out; other values are settings.
@@ -170,7 +203,7 @@ fn listed(files: &ModelFiles) -> Result<Vec<(String, String)>, Failure> {
             parts.push((name.clone(), class.clone()));
         }
     }
-    Ok(parts)
+    parts
 }
 
 fn json(files: &ModelFiles, name: &str) -> Result<Option<Value>, Failure> {
@@ -190,16 +223,34 @@ fn describe(report: &Report) -> String {
     line("family", report.family_label.unwrap_or("none that is known"));
     line("prediction", report.prediction_type.as_deref().unwrap_or("not said (epsilon)"));
     line("parameters", &millions(report.parameters));
+    if let Some(packed) = &report.packed {
+        line(
+            "packed",
+            &format!("{:.1} MB in {}, by {}", packed.bytes as f64 / 1e6, info_packed::shards(packed.shards), packed.packed_by),
+        );
+        for (name, value) in [("title", &packed.title), ("license", &packed.license)] {
+            if let Some(value) = value {
+                line(name, value);
+            }
+        }
+        for Origin { file, bytes, .. } in &packed.sources {
+            line("made from", &format!("{file} ({:.1} MB)", *bytes as f64 / 1e6));
+        }
+    }
     match (&report.hash, &report.sha256, &report.hashed_file) {
         (Some(hash), Some(sha), Some(file)) => line("hash", &format!("{hash} (SHA-256 of {file}: {sha})")),
         _ => line("hash", "none (the UNet is not in one file)"),
     }
     for part in &report.components {
         let dtypes: Vec<_> = part.dtypes.keys().map(String::as_str).collect();
+        let shown = match part.files.as_slice() {
+            [first, .., last] if report.packed.is_some() => format!("{first} to {last}"),
+            files => files.join(" "),
+        };
         let weights = if part.files.is_empty() {
             String::new()
         } else {
-            format!(", {} in {}, {}", millions(part.parameters), dtypes.join(" and "), part.files.join(" "))
+            format!(", {} in {}, {}", millions(part.parameters), dtypes.join(" and "), shown)
         };
         line(&part.name, &format!("{}{weights}", part.class));
     }

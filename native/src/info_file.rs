@@ -43,7 +43,7 @@ struct FileReport<'a> {
 pub fn run(single: &Single, json: bool) -> Result<(), Failure> {
     let found = single.inspect("model")?;
     let place = single.path().display().to_string();
-    let sha = hash::of_file(single.path()).map_err(|error| Failure::System(format!("{place}: {error}")))?;
+    let sha = hash::of_file_shown(single.path()).map_err(|error| Failure::System(format!("{place}: {error}")))?;
     if !json {
         return terminal::tell(terminal::harmless(describe(single, &found, &sha).trim_end()));
     }

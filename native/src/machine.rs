@@ -38,20 +38,23 @@ impl Machine {
             .parse()
             .map_err(|error: encaustic_engine::device::UnknownDevice| Refusal::new("device", error.to_string()))?;
         // The last: a model that has to be fetched takes its time.
-        let (model, vae) = files(args)?;
+        let (model, vae) = files(args.model.as_deref(), &args.parts)?;
         Ok(Self { model, vae, device, precision })
     }
 }
 
 /// The model and, if another takes the place of its own, the autoencoder.
-fn files(args: &cli::Engine) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
+///
+/// # Errors
+/// The first option that is wrong.
+pub fn files(model: Option<&str>, args: &cli::Parts) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
     let config = args.config.as_deref();
     if let Some(config) = config.filter(|config| !config.is_dir()) {
         return Err(Refusal::new("config", format!("{}: not a folder", config.display())).into());
     }
     let prediction = args.prediction.as_deref().map(prediction).transpose()?;
     let mut vae = args.vae.as_deref().map(|path| ModelFiles::autoencoder(path, config)).transpose()?;
-    let model = match pull::find(args.model.as_deref())? {
+    let model = match pull::find(model)? {
         ModelFiles::Single(single) => {
             let report = single.model()?;
             // Noise is what most models predict; the other assumption may be worth a second try.

@@ -12,6 +12,7 @@ const TICK: Duration = Duration::from_millis(120);
 
 const WAITING: &str = "{spinner:.cyan} {msg} {elapsed}";
 const STEPPING: &str = "{msg} {bar:30.cyan/dim} {pos}/{len} {rate} {left}";
+const READING: &str = "{msg} {bar:30.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} {left}";
 
 /// A line that tells what is done now.
 pub struct Progress {
@@ -37,11 +38,20 @@ impl Progress {
 
     /// So many steps of a row are done.
     pub fn steps(&mut self, what: &str, done: u64, of: u64) {
+        self.row(STEPPING, what, done, of);
+    }
+
+    /// So many bytes are done.
+    pub fn bytes(&mut self, what: &str, done: u64, of: u64) {
+        self.row(READING, what, done, of);
+    }
+
+    fn row(&mut self, template: &str, what: &str, done: u64, of: u64) {
         if !self.is_stepping {
             self.is_stepping = true;
             self.bar.disable_steady_tick();
             self.bar.reset();
-            self.bar.set_style(style(STEPPING));
+            self.bar.set_style(style(template));
             self.bar.set_message(what.to_owned());
         }
         self.bar.set_length(of);

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::{bench, devices, generate, info, png_info, pull, samplers, terminal};
+use crate::{bench, devices, generate, import, info, library, models, png_info, pull, rm, samplers, terminal, verify};
 
 /// Runs a command.
 ///
@@ -15,6 +15,7 @@ use crate::{bench, devices, generate, info, png_info, pull, samplers, terminal};
 /// What the command reports.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     trace(cli.verbose);
+    library::places::add(cli.models)?;
     match cli.command {
         Command::Generate(args) => generate::run(&args, cli.json),
         Command::Bench(args) => bench::run(&args, cli.json),
@@ -22,6 +23,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Samplers => samplers::run(cli.json),
         Command::Info(args) => info::run(&args.model, cli.json),
         Command::Pull(args) => pull::run(&args, cli.json),
+        Command::Import(args) => import::run(&args, cli.json),
+        Command::Verify(args) => verify::run(args.model.as_deref(), cli.json),
+        Command::Models(args) => models::run(&args, cli.json),
+        Command::Rm(args) => rm::run(&args, cli.json),
         Command::PngInfo(args) => png_info::run(&args.file, cli.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,4 +1,4 @@
-//! Checks that the engine compiles for the browser.
+//! Checks that the engine and the importer compile for the browser.
 //!
 //! The target's standard library comes from rustup where it can be downloaded; elsewhere `tools/wasm-toolchain.sh` builds it
 //! from Debian's sources as the toolchain `web`.
@@ -19,7 +19,7 @@ pub(crate) enum Tool {
     Clippy,
 }
 
-/// Checks `encaustic-engine` as a browser would build it: WebGPU only.
+/// Checks `encaustic-engine` and `encaustic-importer` as a browser would build them: WebGPU only.
 pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
     let toolchain = toolchain(root)?;
     let mut cargo = Command::new("cargo");
@@ -37,16 +37,21 @@ pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
         "--locked",
         "--package",
         "encaustic-engine",
+        "--package",
+        "encaustic-importer",
         "--no-default-features",
         "--features",
-        "wgpu",
+        "encaustic-engine/wgpu",
     ]);
     cargo.args(["--target", TARGET]);
     if matches!(tool, Tool::Clippy) {
         cargo.args(["--", "-D", "warnings"]);
     }
     crate::execute(&mut cargo)?;
-    println!("wasm: the engine compiles for {TARGET} with {}", toolchain.as_deref().unwrap_or("the default toolchain"));
+    println!(
+        "wasm: the engine and the importer compile for {TARGET} with {}",
+        toolchain.as_deref().unwrap_or("the default toolchain")
+    );
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::files::{Files, LoadError, required_json, required_text};
 use super::package::Package;
-use super::part::{Keep, Part};
+use super::part::{Keep, Part, Walk};
 use crate::device::{Compute, Precision};
 use crate::latent::LatentFormat;
 use crate::model::taesd::{Taesd, TaesdConfig};
@@ -105,6 +105,14 @@ impl Autoencoder {
             Network::Tiny(taesd) => Held::Tiny(taesd.get()?),
         };
         Ok(Decoder { network, precision: self.precision(), facts: self.facts })
+    }
+
+    /// The way through its files.
+    pub(super) fn walk(&self) -> Rc<dyn Walk> {
+        match &self.network {
+            Network::Kl(vae) => vae.walk(),
+            Network::Tiny(taesd) => taesd.walk(),
+        }
     }
 
     /// Whether it is built as Stable Diffusion's, so that its latents have the known colours.

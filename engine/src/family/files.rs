@@ -6,10 +6,11 @@ use super::original::{OriginalError, SingleFile};
 use crate::model::config::ConfigError;
 use crate::prompt::TokenizerError;
 use crate::schedule;
-use crate::weights::{self, Checkpoint, CheckpointError, FileSet, Precision, WeightSource, choose_files};
+use crate::weights::{self, Checkpoint, CheckpointError, FileSet, ManifestError, Precision, WeightSource, choose_files};
 
-/// The files of a model, as the launcher (or a browser) shows them: a folder as diffusers writes it, or one file in the
-/// original layout with what may lie beside it. Paths use `/` and are relative to the folder.
+/// The files of a model, as the launcher (or a browser) shows them: a folder as diffusers writes it, a packed model (a
+/// manifest and shards), or one file in the original layout with what may lie beside it. Paths use `/` and are relative to
+/// the folder.
 pub trait Files {
     /// The file, if the model (or the autoencoder) is one.
     fn single_file(&self) -> Option<SingleFile<'_>> {
@@ -76,6 +77,9 @@ pub enum LoadError {
         #[source]
         error: CheckpointError,
     },
+    /// A packed model whose manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// A model of a known family that cannot do text to image.
     #[error("{0}")]
     Unsuitable(String),

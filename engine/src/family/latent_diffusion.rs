@@ -6,6 +6,7 @@ use std::rc::Rc;
 use burn::tensor::{Device, Tensor};
 use encaustic_protocol::Request;
 
+use super::contents::Origin;
 use super::files::{Files, LoadError, required_text};
 use super::original::{OriginalError, Use};
 use super::package::Package;
@@ -26,7 +27,7 @@ use crate::schedule::{NoiseTable, SchedulerConfig};
 use crate::weights::KeyMap;
 
 /// A model's own settings beside those of its scheduler: a [`Request`] that fills what a user leaves open.
-const DEFAULTS: &str = "encaustic.json";
+pub(super) const DEFAULTS: &str = "encaustic.json";
 
 /// How many latent points the UNet sees at once, over all pictures and both prompts; what is more goes through it in
 /// turns. On a GPU many at once are faster (this is sixteen pictures of 512 x 512 pixels); a processor is busy with one.
@@ -50,14 +51,15 @@ pub struct LatentDiffusion {
     pub defaults: Request,
     /// Whether it was distilled to take the guidance as an input (LCM).
     pub is_distilled: bool,
-    text: TextEncoders,
-    unet: Part<UNet>,
+    pub(super) text: TextEncoders,
+    pub(super) unet: Part<UNet>,
     facts: UNetFacts,
-    autoencoder: Autoencoder,
+    pub(super) autoencoder: Autoencoder,
+    pub(super) origin: Origin,
     compute: Compute,
 }
 
-/// Loads the model in a folder as diffusers writes it, or in one file in the original layout; `vae` is another
+/// Loads the model in a folder as diffusers writes it, a packed one, or one file in the original layout; `vae` is another
 /// autoencoder, or a model that has one. Every part is checked at once, whenever its weights are read.
 pub fn load(
     files: &Rc<dyn Files>,
@@ -106,6 +108,7 @@ pub fn load(
         unet,
         facts,
         autoencoder,
+        origin: Origin { package, vae },
         compute: compute.clone(),
     })
 }
@@ -202,6 +205,11 @@ impl LatentDiffusion {
     /// The text encoders, ready to read.
     pub fn reader(&self) -> Result<Reader<'_>, LoadError> {
         Ok(Reader { model: self, networks: self.text.networks()? })
+    }
+
+    /// What is known of the UNet without its weights.
+    pub(super) fn facts(&self) -> &UNetFacts {
+        &self.facts
     }
 
     /// The UNet, ready to predict.

@@ -1,7 +1,7 @@
 //! Model families: which networks a model has, how its prompts are read, and what it does best.
 //!
-//! A model comes as the folder that diffusers writes, or as one file in the layout of its authors ([`Files`] shows either
-//! to the engine). Its configurations, or the file's names and shapes, tell the family ([`detect`], [`Outline`]); the
+//! A model comes as the folder that diffusers writes, packed, or as one file in the layout of its authors ([`Files`] shows
+//! any of them to the engine). Its configurations, or the file's names and shapes, tell the family ([`detect`], [`Outline`]); the
 //! family tells how text becomes conditioning, where a file has which network, and what to assume where nobody says
 //! anything.
 //! All families here are latent diffusion with a UNet and CLIP text encoders, so one implementation loads and runs
@@ -10,11 +10,13 @@
 //! To add one of that kind, write its file and give it a line in [`FAMILIES`].
 
 mod autoencoder;
+mod contents;
 mod files;
 pub mod latent_diffusion;
 mod original;
 mod package;
 mod part;
+mod probe;
 mod sd1;
 mod sd2;
 mod sdxl;
@@ -27,6 +29,7 @@ use crate::schedule::AlignedTo;
 use crate::weights::{KeyMap, Parameter};
 
 pub use autoencoder::{Autoencoder, Decoder};
+pub use contents::{Component, Contents};
 pub use files::{Files, FilesError, LoadError};
 pub use latent_diffusion::{LatentDiffusion, load};
 pub use original::{Heads, Layout, Naming, OriginalError, Outline, Predicted, SingleFile, TextPlace, Use};

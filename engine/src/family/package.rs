@@ -1,6 +1,7 @@
-//! A model's files and the way to its parts: a folder of diffusers, or one file in the original layout, which is shown as
-//! if it were such a folder.
+//! A model's files and the way to its parts: a folder of diffusers; or one file in the original layout, or a packed model,
+//! which are shown as if they were such a folder.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use burn::module::Module;
@@ -10,63 +11,102 @@ use serde_json::Value;
 use super::Family;
 use super::files::{Files, FilesError, LoadError, checkpoint};
 use super::original::{Original, OriginalError, SingleFile};
-use super::part::{Keep, Part};
+use super::part::{Keep, Part, See, Walk};
 use crate::device::{self, Compute};
 use crate::model::config::ConfigError;
-use crate::weights::{Checkpoint, KeyMap, Parameter, Precision, WeightSource, check, load_into, parameters};
+use crate::weights::{self, Checkpoint, KeyMap, MANIFEST, Manifest, Parameter, Precision, WeightSource};
+use crate::weights::{check, load_into, parameters};
 
 /// A model, or an autoencoder alone.
 pub(super) struct Package {
     files: Rc<dyn Files>,
-    original: Option<Original>,
+    form: Form,
+}
+
+/// What makes a folder one of diffusers, whatever else is in it.
+const INDEX: &str = "model_index.json";
+
+/// What the files are.
+enum Form {
+    /// A folder of diffusers.
+    Folder,
+    /// One file in the original layout.
+    Original(Box<Original>),
+    /// A packed model.
+    Packed(Box<Manifest>),
 }
 
 impl Package {
     /// A model.
     pub(super) fn model(files: &Rc<dyn Files>) -> Result<Self, LoadError> {
-        let original = files.single_file().map(|file| Original::model(&**files, file)).transpose()?;
-        Ok(Self { files: Rc::clone(files), original })
+        let open = |file: SingleFile<'_>| Original::model(&**files, file);
+        Self::new(files, open)
     }
 
     /// An autoencoder for a model of `family`: alone, or that of another model.
     pub(super) fn autoencoder(files: &Rc<dyn Files>, family: &'static Family) -> Result<Self, LoadError> {
         let open = |file: SingleFile<'_>| Original::autoencoder(&**files, file.path, family);
-        let original = files.single_file().map(open).transpose()?;
-        Ok(Self { files: Rc::clone(files), original })
+        Self::new(files, open)
+    }
+
+    fn new(files: &Rc<dyn Files>, open: impl FnOnce(SingleFile<'_>) -> Result<Original, LoadError>) -> Result<Self, LoadError> {
+        let form = match files.single_file() {
+            Some(file) => Form::Original(Box::new(open(file)?)),
+            None if files.text(INDEX)?.is_some() => Form::Folder,
+            None => match files.text(MANIFEST)? {
+                Some(text) => Form::Packed(Box::new(Manifest::parse(&text)?)),
+                // The next thing that is looked for says what is missing.
+                None => Form::Folder,
+            },
+        };
+        Ok(Self { files: Rc::clone(files), form })
     }
 
     /// What is wrong with a network's configuration; where it was made, that the family's networks are built otherwise.
     fn unfit(&self, error: ConfigError) -> LoadError {
-        match self.original {
-            Some(_) => OriginalError::Unusual { why: error.to_string() }.into(),
-            None => error.into(),
+        match self.form {
+            Form::Original(_) => OriginalError::Unusual { why: error.to_string() }.into(),
+            Form::Folder | Form::Packed(_) => error.into(),
         }
     }
 
     /// Refuses a single file without an autoencoder, in other words than a folder without one.
     pub(super) fn has_autoencoder(&self) -> Result<(), LoadError> {
-        Ok(self.original.as_ref().map_or(Ok(()), Original::has_autoencoder)?)
+        match &self.form {
+            Form::Original(original) => Ok(original.has_autoencoder()?),
+            Form::Folder | Form::Packed(_) => Ok(()),
+        }
     }
 
     /// The folder of the autoencoder, where this was given for one: the package itself, or `vae` in a model's.
     pub(super) fn autoencoder_folder(&self) -> &'static str {
-        let is_alone = self.original.is_some() || self.files.list("").iter().any(|name| name == "config.json");
+        let is_alone = match self.form {
+            Form::Original(_) => true,
+            Form::Packed(_) => false,
+            Form::Folder => self.files.list("").iter().any(|name| name == "config.json"),
+        };
         if is_alone { "" } else { "vae" }
     }
 
     /// The file or files with the weights of a part (`""` is the package itself).
     fn checkpoint(&self, part: &str, precision: Precision) -> Result<Checkpoint<'_>, LoadError> {
-        match &self.original {
-            Some(original) => original.checkpoint(&*self.files),
-            None => checkpoint(&*self.files, part, precision),
+        match &self.form {
+            Form::Original(original) => original.checkpoint(&*self.files),
+            Form::Folder => checkpoint(&*self.files, part, precision),
+            Form::Packed(manifest) => {
+                let open = |shard: &str| self.files.open(shard).map_err(|error| error.to_string());
+                let malformed = |error| LoadError::Checkpoint { folder: part.to_owned(), error };
+                Checkpoint::packed(manifest, part, open).map_err(malformed)
+            }
         }
     }
 
     /// Where they have the part's parameters, all of which are given; `usual` is where diffusers has them.
     fn keys(&self, part: &str, usual: KeyMap, parameters: &[Parameter]) -> KeyMap {
-        match &self.original {
-            Some(original) => original.keys(part, usual, parameters),
-            None => usual,
+        match &self.form {
+            Form::Original(original) => original.keys(part, usual, parameters),
+            Form::Folder => usual,
+            Form::Packed(_) => KeyMap::identity(),
         }
     }
 
@@ -78,20 +118,56 @@ impl Package {
         part: &'static str,
         usual: KeyMap,
         (compute, keep): (&Compute, Keep),
-        new: impl Fn(&Device) -> Result<M, ConfigError> + 'static,
+        new: impl Fn(&Device) -> Result<M, ConfigError> + Clone + 'static,
         tell: impl FnOnce(&M) -> T,
     ) -> Result<(Part<M>, T), LoadError> {
-        let name = if part.is_empty() { "vae" } else { part };
+        let name = component(part);
         let shell = new(&compute.device).map_err(|error| self.unfit(error))?;
         let keys = self.keys(part, usual, &parameters(&shell));
         check(&shell, name, &self.checkpoint(part, compute.precision.files())?, &keys)?;
         let told = tell(&shell);
+        let walk =
+            Walker { package: Rc::clone(self), part, keys: keys.clone(), device: compute.device.clone(), new: new.clone() };
         let package = Rc::clone(self);
         let read = move |precision: device::Precision, device: &Device| {
             let weights = package.checkpoint(part, precision.files())?;
             Ok(load_into(new(device)?, name, &weights, &keys, precision.dtype(), device)?)
         };
-        Ok((Part::new(keep, compute, read)?, told))
+        Ok((Part::new(keep, compute, read, Rc::new(walk))?, told))
+    }
+
+    /// The packed model's manifest, if it is one.
+    pub(super) fn manifest(&self) -> Option<&Manifest> {
+        match &self.form {
+            Form::Packed(manifest) => Some(manifest),
+            Form::Folder | Form::Original(_) => None,
+        }
+    }
+}
+
+/// What messages call a part.
+fn component(part: &str) -> &str {
+    if part.is_empty() { "vae" } else { part }
+}
+
+/// Goes through the files of a part, whose network `new` makes without weights.
+struct Walker<N> {
+    package: Rc<Package>,
+    part: &'static str,
+    keys: KeyMap,
+    device: Device,
+    new: N,
+}
+
+impl<M: Module, N: Fn(&Device) -> Result<M, ConfigError>> Walk for Walker<N> {
+    fn list(&self, files: Precision) -> Result<Vec<(Parameter, u64)>, LoadError> {
+        let weights = self.package.checkpoint(self.part, files)?;
+        Ok(weights::listed(&(self.new)(&self.device)?, component(self.part), &weights, &self.keys)?)
+    }
+
+    fn each(&self, files: Precision, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError> {
+        let weights = self.package.checkpoint(self.part, files)?;
+        Ok(weights::each(&(self.new)(&self.device)?, component(self.part), &weights, &self.keys, see)?)
     }
 }
 
@@ -104,9 +180,16 @@ impl Files for Package {
     /// it is enough to tell what shapes cannot; anything else as a whole.
     fn text(&self, path: &str) -> Result<Option<Vec<u8>>, FilesError> {
         let failed = |why: String| FilesError { path: path.to_owned(), why };
+        let original = match &self.form {
+            Form::Original(original) => original,
+            Form::Folder => return self.files.text(path),
+            Form::Packed(manifest) => return Ok(manifest.file(path)),
+        };
         let given = self.files.text(path)?;
         let is_network = path.ends_with("config.json") && !path.starts_with("scheduler/");
-        let Some(original) = self.original.as_ref().filter(|_| given.is_none() || is_network) else { return Ok(given) };
+        if given.is_some() && !is_network {
+            return Ok(given);
+        }
         let made = original.config(path).map_err(|error| failed(error.to_string()))?;
         let text = match (made, &given) {
             (None, _) => return Ok(given),

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use burn::tensor::Device;
 
 use super::files::LoadError;
 use crate::device::{Compute, Precision};
+use crate::weights::{self, Numbers, Parameter};
 
 /// Which networks of a model stay on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +24,22 @@ pub enum Keep {
 /// Reads a network's weights and brings them to the device.
 type Read<M> = Box<dyn Fn(Precision, &Device) -> Result<M, LoadError>>;
 
+/// What looks at a parameter.
+pub(super) type See<'a> = dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()> + 'a;
+
+/// A network's parameters in their files, for something else than a device.
+pub(super) trait Walk {
+    /// All parameters, and how many bytes each takes of the files.
+    fn list(&self, files: weights::Precision) -> Result<Vec<(Parameter, u64)>, LoadError>;
+
+    /// Reads them one by one.
+    fn each(&self, files: weights::Precision, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError>;
+}
+
 /// A network of a model.
 pub(super) struct Part<M> {
     read: Read<M>,
+    walk: Rc<dyn Walk>,
     device: Device,
     precision: Precision,
     keep: Keep,
@@ -32,14 +47,15 @@ pub(super) struct Part<M> {
 }
 
 impl<M> Part<M> {
-    /// A network that `read` reads; at once, if it is to stay.
+    /// A network that `read` reads; at once, if it is to stay. `walk` goes through its files.
     pub(super) fn new(
         keep: Keep,
         compute: &Compute,
         read: impl Fn(Precision, &Device) -> Result<M, LoadError> + 'static,
+        walk: Rc<dyn Walk>,
     ) -> Result<Self, LoadError> {
         let Compute { device, precision, .. } = compute.clone();
-        let part = Self { read: Box::new(read), device, precision, keep, held: RefCell::new(None) };
+        let part = Self { read: Box::new(read), walk, device, precision, keep, held: RefCell::new(None) };
         if keep == Keep::All {
             part.get()?;
         }
@@ -60,6 +76,11 @@ impl<M> Part<M> {
             self.held.replace(Some(Rc::clone(&network)));
         }
         Ok(network)
+    }
+
+    /// The way through its files.
+    pub(super) fn walk(&self) -> Rc<dyn Walk> {
+        Rc::clone(&self.walk)
     }
 
     /// The precision that the network computes in.

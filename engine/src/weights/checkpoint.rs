@@ -1,4 +1,4 @@
-//! One file of weights, or several shards under one roof.
+//! One file of weights, several shards under one roof, or a component of a packed model.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::encoding::Encoding;
 use super::header::{Header, HeaderError, TensorInfo};
+use super::manifest::{Manifest, Piece};
 use super::source::{SourceError, WeightSource};
 
 /// The most shards that a checkpoint may have.
@@ -15,8 +17,49 @@ const MAX_SHARDS: usize = 1024;
 /// The tensors of a model, wherever their bytes are.
 pub struct Checkpoint<'a> {
     shards: Vec<Shard<'a>>,
-    /// Tensor name to its place in `shards`.
-    places: BTreeMap<String, usize>,
+    tensors: BTreeMap<String, Stored>,
+}
+
+/// A tensor in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// How its numbers are written.
+    pub encoding: Encoding,
+    /// The dimensions, outermost first; at least one element, empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Where the numbers are, or their codes.
+    pieces: Vec<Span>,
+    /// Where the scales are, if it is quantised.
+    scales: Vec<Span>,
+}
+
+/// A range of bytes of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Span {
+    shard: usize,
+    range: Range<u64>,
+}
+
+impl Stored {
+    fn plain(info: &TensorInfo, shard: usize) -> Self {
+        let piece = Span { shard, range: info.range.clone() };
+        Self { encoding: Encoding::Plain(info.dtype), shape: info.shape.clone(), pieces: vec![piece], scales: Vec::new() }
+    }
+
+    /// How many elements it has.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|dim| *dim as u64).product()
+    }
+
+    /// How many bytes of its files it takes.
+    pub fn bytes(&self) -> u64 {
+        self.pieces.iter().chain(&self.scales).map(|span| span.range.end - span.range.start).sum()
+    }
+
+    /// Where it begins: the number of the file, and the byte in it.
+    pub(super) fn start(&self) -> (usize, u64) {
+        self.pieces.first().map_or((0, 0), |span| (span.shard, span.range.start))
+    }
 }
 
 struct Shard<'a> {
@@ -51,6 +94,14 @@ pub enum CheckpointError {
         file: String,
         /// The shard as written.
         shard: String,
+    },
+    /// A shard of a packed model is not what its manifest says.
+    #[error("{shard}: {problem}; the file is damaged or of another model, get it again")]
+    Unlike {
+        /// The shard.
+        shard: String,
+        /// What differs.
+        problem: String,
     },
     /// A shard cannot be had.
     #[error("{shard}: the shard cannot be read: {reason}")]
@@ -96,7 +147,7 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// See [`HeaderError`].
     pub fn single(name: &str, source: impl WeightSource + 'a) -> Result<Self, CheckpointError> {
-        let mut checkpoint = Self { shards: Vec::new(), places: BTreeMap::new() };
+        let mut checkpoint = Self { shards: Vec::new(), tensors: BTreeMap::new() };
         checkpoint.add(name.to_owned(), Box::new(source))?;
         Ok(checkpoint)
     }
@@ -124,13 +175,13 @@ impl<'a> Checkpoint<'a> {
         if promised.is_empty() || promised.len() > MAX_SHARDS {
             return Err(invalid(format!("it names {} shards; 1 to {MAX_SHARDS} are allowed", promised.len())));
         }
-        let mut checkpoint = Self { shards: Vec::new(), places: BTreeMap::new() };
+        let mut checkpoint = Self { shards: Vec::new(), tensors: BTreeMap::new() };
         for (shard, tensors) in promised {
             let source = open(shard).map_err(|reason| CheckpointError::Shard { shard: shard.to_owned(), reason })?;
             let place = checkpoint.add(shard.to_owned(), Box::new(source))?;
             let absent: Vec<String> = tensors
                 .iter()
-                .filter(|tensor| checkpoint.places.get(**tensor) != Some(&place))
+                .filter(|tensor| checkpoint.get(tensor).is_none_or(|stored| stored.start().0 != place))
                 .map(|tensor| (*tensor).to_owned())
                 .collect();
             if !absent.is_empty() {
@@ -140,14 +191,76 @@ impl<'a> Checkpoint<'a> {
         Ok(checkpoint)
     }
 
+    /// Opens a component of a packed model; `open` gives a shard's bytes.
+    ///
+    /// # Errors
+    /// Where a shard is missing or malformed, or its own header does not say what the manifest says.
+    pub fn packed<S: WeightSource + 'a>(
+        manifest: &Manifest,
+        component: &str,
+        mut open: impl FnMut(&str) -> Result<S, String>,
+    ) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self { shards: Vec::new(), tensors: BTreeMap::new() };
+        // Place in the manifest's list to place in ours, with the tensors of the shard by where they begin.
+        let mut opened: BTreeMap<usize, (usize, BTreeMap<u64, TensorInfo>)> = BTreeMap::new();
+        let prefix = format!("{component}.");
+        for (name, tensor) in manifest.tensors.range(prefix.clone()..) {
+            let Some(path) = name.strip_prefix(&prefix) else { break };
+            let mut spans = |pieces: &[Piece], dtype| -> Result<Vec<Span>, CheckpointError> {
+                let span = |piece: &Piece| {
+                    let (place, tensors) = match opened.entry(piece.shard) {
+                        std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                        std::collections::btree_map::Entry::Vacant(entry) => {
+                            entry.insert(checkpoint.add_packed(manifest, piece.shard, &mut open)?)
+                        }
+                    };
+                    let range = piece.offset..piece.offset.saturating_add(piece.bytes);
+                    let found = tensors.get(&piece.offset);
+                    if found.is_some_and(|info| info.range == range && info.dtype == dtype) {
+                        return Ok(Span { shard: *place, range });
+                    }
+                    let shard = manifest.shards.get(piece.shard).map(|shard| shard.file.clone()).unwrap_or_default();
+                    Err(CheckpointError::Unlike { shard, problem: format!("it has no tensor of {name} where the manifest says") })
+                };
+                pieces.iter().map(span).collect()
+            };
+            let pieces = spans(&tensor.pieces, tensor.dtype.stored())?;
+            let scales = spans(&tensor.scales, super::Dtype::F16)?;
+            let stored = Stored { encoding: tensor.dtype, shape: tensor.shape.clone(), pieces, scales };
+            checkpoint.tensors.insert(path.to_owned(), stored);
+        }
+        Ok(checkpoint)
+    }
+
+    /// Adds a shard of a packed model, without its tensors: those are given back by where they begin.
+    fn add_packed<S: WeightSource + 'a>(
+        &mut self,
+        manifest: &Manifest,
+        index: usize,
+        open: &mut impl FnMut(&str) -> Result<S, String>,
+    ) -> Result<(usize, BTreeMap<u64, TensorInfo>), CheckpointError> {
+        let absent = || CheckpointError::Shard { shard: index.to_string(), reason: "the manifest does not name it".to_owned() };
+        let shard = manifest.shards.get(index).ok_or_else(absent)?;
+        let name = shard.file.clone();
+        let source = open(&name).map_err(|reason| CheckpointError::Shard { shard: name.clone(), reason })?;
+        if source.len() != shard.bytes {
+            let problem = format!("it has {} bytes, and the manifest says {}", source.len(), shard.bytes);
+            return Err(CheckpointError::Unlike { shard: name, problem });
+        }
+        let header = Header::read(&source).map_err(|error| CheckpointError::Header { file: name.clone(), error })?;
+        let tensors = header.tensors().values().map(|info| (info.range.start, info.clone())).collect();
+        self.shards.push(Shard { name, source: Box::new(source), header });
+        Ok((self.shards.len() - 1, tensors))
+    }
+
     fn add(&mut self, name: String, source: Box<dyn WeightSource + 'a>) -> Result<usize, CheckpointError> {
         let header = Header::read(&source).map_err(|error| CheckpointError::Header { file: name.clone(), error })?;
         let place = self.shards.len();
-        for tensor in header.tensors().keys() {
-            if let Some(other) = self.places.insert(tensor.clone(), place) {
+        for (tensor, info) in header.tensors() {
+            if let Some(other) = self.tensors.insert(tensor.clone(), Stored::plain(info, place)) {
                 return Err(CheckpointError::Twice {
                     tensor: tensor.clone(),
-                    first: self.shards.get(other).map(|shard| shard.name.clone()).unwrap_or_default(),
+                    first: self.shards.get(other.start().0).map(|shard| shard.name.clone()).unwrap_or_default(),
                     second: name,
                 });
             }
@@ -157,30 +270,49 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// All tensors, sorted by name.
-    pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
-        self.places.iter().filter_map(|(name, place)| {
-            let info = self.shards.get(*place)?.header.tensors().get(name)?;
-            Some((name.as_str(), info))
-        })
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Stored)> {
+        self.tensors.iter().map(|(name, stored)| (name.as_str(), stored))
     }
 
     /// A tensor's type, shape and place.
-    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
-        self.shards.get(*self.places.get(name)?)?.header.tensors().get(name)
+    pub fn get(&self, name: &str) -> Option<&Stored> {
+        self.tensors.get(name)
     }
 
-    /// A tensor's bytes; `None` where there is no such tensor.
+    /// A tensor's bytes (of a quantised one the codes); `None` where there is no such tensor.
     ///
     /// # Errors
     /// Where the source fails.
     pub fn read(&self, name: &str) -> Option<Result<Cow<'_, [u8]>, SourceError>> {
-        self.read_range(name, self.get(name)?.range.clone())
+        Some(self.gather(&self.get(name)?.pieces))
     }
 
-    /// Bytes of the file that a tensor is in.
-    pub(super) fn read_range(&self, name: &str, range: Range<u64>) -> Option<Result<Cow<'_, [u8]>, SourceError>> {
-        let shard = self.shards.get(*self.places.get(name)?)?;
-        Some(shard.source.read(range))
+    /// The bytes of a quantised tensor's scales; empty for others, `None` where there is no such tensor.
+    pub(super) fn read_scales(&self, name: &str) -> Option<Result<Cow<'_, [u8]>, SourceError>> {
+        Some(self.gather(&self.get(name)?.scales))
+    }
+
+    /// The bytes of one of three equal parts of a tensor that lies in one piece; `index` is 0, 1 or 2.
+    pub(super) fn read_third(&self, name: &str, index: usize) -> Option<Result<Cow<'_, [u8]>, SourceError>> {
+        let Span { shard, range } = self.get(name)?.pieces.first()?;
+        let third = (range.end - range.start) / 3;
+        let start = range.start + third * (index as u64).min(2);
+        Some(self.shards.get(*shard)?.source.read(start..start + third))
+    }
+
+    fn gather(&self, spans: &[Span]) -> Result<Cow<'_, [u8]>, SourceError> {
+        let read = |span: &Span| match self.shards.get(span.shard) {
+            Some(shard) => shard.source.read(span.range.clone()),
+            None => Ok(Cow::default()),
+        };
+        if let [span] = spans {
+            return read(span);
+        }
+        let mut bytes = Vec::new();
+        for span in spans {
+            bytes.extend_from_slice(&read(span)?);
+        }
+        Ok(bytes.into())
     }
 
     /// The headers of the files, with their names.
@@ -189,10 +321,10 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// How many elements each type has, the commonest first: `[F16 859520964]`.
-    pub fn dtypes(&self) -> Vec<(super::Dtype, u64)> {
+    pub fn dtypes(&self) -> Vec<(Encoding, u64)> {
         let mut counts = BTreeMap::new();
-        for (_, info) in self.tensors() {
-            *counts.entry(info.dtype).or_insert(0) += info.elements();
+        for (_, stored) in self.tensors() {
+            *counts.entry(stored.encoding).or_insert(0) += stored.elements();
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, elements)| std::cmp::Reverse(*elements));

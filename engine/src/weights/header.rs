@@ -97,7 +97,7 @@ impl Dtype {
         DTYPES.iter().find(|(dtype, _, _)| *dtype == self).map_or("", |(_, name, _)| name)
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         DTYPES.iter().find(|(_, known, _)| *known == name).map(|(dtype, _, _)| *dtype)
     }
 }
@@ -123,13 +123,6 @@ impl TensorInfo {
     /// How many elements it has.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|dim| *dim as u64).product()
-    }
-
-    /// The bytes of one of three equal parts; `index` is 0, 1 or 2.
-    pub(super) fn third(&self, index: usize) -> Range<u64> {
-        let third = (self.range.end - self.range.start) / 3;
-        let start = self.range.start + third * (index as u64).min(2);
-        start..start + third
     }
 }
 
@@ -437,7 +430,7 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
 
 /// Whether a name is one that a model's parameter could have. Names are only ever compared, never opened; but they
 /// end in messages, and other programs write files called after them.
-fn acceptable(name: &str) -> bool {
+pub(super) fn acceptable(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_NAME
         && !name.contains('\\')

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Stored};
 use super::convert;
-use super::header::{Dtype, TensorInfo};
-use super::names::{Cut, KeyMap, ParameterPath, Place, parameters};
+use super::encoding::Encoding;
+use super::names::{KeyMap, Parameter, ParameterPath, Place, parameters};
+use super::numbers::Numbers;
 use super::source::SourceError;
 
 /// Why weights do not go into a module.
@@ -48,8 +50,8 @@ pub struct MisShaped {
     pub expected: Vec<usize>,
     /// The tensor's shape.
     pub found: Vec<usize>,
-    /// The tensor's element type.
-    pub dtype: Dtype,
+    /// How its numbers are written.
+    pub encoding: Encoding,
 }
 
 /// How many names of a kind a message lists; the error itself has all of them.
@@ -73,10 +75,10 @@ fn describe(component: &str, missing: &[String], unexpected: &[String], misshape
     section("missing", missing.to_vec());
     section("unexpected", unexpected.to_vec());
     let line = |m: &MisShaped| {
-        if convert::is_float(m.dtype) {
+        if m.encoding.is_float() {
             format!("{}: {:?} in the file, {:?} in the model", m.name, m.found, m.expected)
         } else {
-            format!("{}: {} in the file; weights are F16, BF16, F32 or F64", m.name, m.dtype)
+            format!("{}: {} in the file; weights are F16, BF16, F32, F64, F8_E4M3 or F8_E5M2", m.name, m.encoding)
         }
     };
     section("of another shape or type", misshaped.iter().map(line).collect());
@@ -116,6 +118,64 @@ pub fn check<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>
     plan(module, component, checkpoint, keys).map(drop)
 }
 
+/// Compares a module with a checkpoint and tells each parameter with the bytes that it takes of the files, in the order in
+/// which these have them.
+///
+/// # Errors
+/// As [`check`].
+pub fn listed<M: Module>(
+    module: &M,
+    component: &str,
+    checkpoint: &Checkpoint<'_>,
+    keys: &KeyMap,
+) -> Result<Vec<(Parameter, u64)>, LoadError> {
+    let plan = plan(module, component, checkpoint, keys)?;
+    let found = in_order(module, &plan, checkpoint).into_iter();
+    Ok(found.map(|(parameter, place, stored)| (parameter, stored.bytes() / place.cut.share())).collect())
+}
+
+/// Reads a module's parameters one by one, in the order in which the files have them, for something else than a device.
+/// `see` may end it.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn each<M: Module>(
+    module: &M,
+    component: &str,
+    checkpoint: &Checkpoint<'_>,
+    keys: &KeyMap,
+    see: &mut dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, LoadError> {
+    let plan = plan(module, component, checkpoint, keys)?;
+    for (parameter, place, _) in in_order(module, &plan, checkpoint) {
+        let numbers = match Numbers::read(checkpoint, place) {
+            Some(Ok(numbers)) => numbers,
+            Some(Err(error)) => {
+                return Err(LoadError::Source { component: component.to_owned(), tensor: place.tensor.clone(), error });
+            }
+            None => continue,
+        };
+        if see(&parameter, numbers).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn in_order<'a, M: Module>(
+    module: &M,
+    plan: &'a Plan,
+    checkpoint: &'a Checkpoint<'_>,
+) -> Vec<(Parameter, &'a Place, &'a Stored)> {
+    let find = |parameter: Parameter| {
+        let place = plan.get(&parameter.name)?;
+        Some((parameter, place, checkpoint.get(&place.tensor)?))
+    };
+    let mut found: Vec<_> = parameters(module).into_iter().filter_map(find).collect();
+    found.sort_by_key(|(_, _, stored)| stored.start());
+    found
+}
+
 /// What each parameter takes: its name to its place in the checkpoint.
 type Plan = BTreeMap<String, Place>;
 
@@ -126,17 +186,19 @@ fn plan<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>, key
     let mut unexpected: BTreeSet<&str> =
         checkpoint.tensors().map(|(name, _)| name).filter(|name| !is_buffer(name) && keys.explains(name)).collect();
     for parameter in parameters(module) {
-        let found = keys.candidates(&parameter.name).find_map(|place| checkpoint.get(&place.tensor).map(|info| (place, info)));
-        let Some((place, info)) = found else {
+        let found =
+            keys.candidates(&parameter.name).find_map(|place| checkpoint.get(&place.tensor).map(|stored| (place, stored)));
+        let Some((place, stored)) = found else {
             missing.push(parameter.name);
             continue;
         };
         unexpected.remove(place.tensor.as_str());
         let expected = place.cut.whole(&parameter.shape);
-        if fits(&expected, info) {
+        if fits(&expected, stored) {
             plan.insert(parameter.name, place);
         } else {
-            misshaped.push(MisShaped { name: place.tensor, expected, found: info.shape.clone(), dtype: info.dtype });
+            let Stored { shape, encoding, .. } = stored.clone();
+            misshaped.push(MisShaped { name: place.tensor, expected, found: shape, encoding });
         }
     }
     if missing.is_empty() && unexpected.is_empty() && misshaped.is_empty() {
@@ -150,8 +212,8 @@ fn plan<M: Module>(module: &M, component: &str, checkpoint: &Checkpoint<'_>, key
     })
 }
 
-fn fits(expected: &[usize], info: &TensorInfo) -> bool {
-    convert::is_float(info.dtype) && trim(expected) == trim(&info.shape)
+fn fits(expected: &[usize], stored: &Stored) -> bool {
+    stored.encoding.is_float() && trim(expected) == trim(&stored.shape)
 }
 
 /// A shape without its trailing dimensions of 1.
@@ -176,25 +238,16 @@ struct Fill<'a> {
 
 impl Fill<'_> {
     fn tensor<const D: usize>(&mut self, shape: Vec<usize>) -> Option<Tensor<D>> {
-        let Place { tensor: name, cut } = self.plan.get(&self.path.name())?;
-        let info = self.checkpoint.get(name)?;
-        let range = match *cut {
-            Cut::Third(index) => info.third(index),
-            Cut::Whole | Cut::Transposed => info.range.clone(),
-        };
-        let bytes = match self.checkpoint.read_range(name, range)? {
-            Ok(bytes) => bytes,
+        let place = self.plan.get(&self.path.name())?;
+        let numbers = match Numbers::read(self.checkpoint, place)? {
+            Ok(numbers) => numbers,
             Err(error) => {
-                self.failed = Some((name.clone(), error));
+                self.failed = Some((place.tensor.clone(), error));
                 return None;
             }
         };
-        let bytes = match (cut, info.shape.as_slice()) {
-            (Cut::Transposed, &[rows, columns]) => convert::transposed(&bytes, rows, columns).into(),
-            _ => bytes,
-        };
         let dtype = convert::target(self.dtype);
-        let data = convert::convert(&bytes, info.dtype, dtype, shape)?;
+        let data = numbers.tensor(dtype, shape)?;
         // Weights stay for long: keep them out of the pools in which activations come and go.
         let device = self.device;
         Some(device.memory_persistent_allocations(data, |data| Tensor::from_data(data, (device, dtype))))

@@ -1,8 +1,8 @@
 //! Weights: from bytes that nobody vouches for to parameters on a device.
 //!
 //! The way is: a [`WeightSource`] gives byte ranges of one file; [`Header::read`] parses and checks its table of
-//! contents, strictly, before anything is believed; a [`Checkpoint`] is one such file or a set of shards under one
-//! roof; [`load_into`] walks a module's own parameter list, compares it with the checkpoint, names every
+//! contents, strictly, before anything is believed; a [`Checkpoint`] is one such file, a set of shards under one roof, or
+//! a component of a packed model, whose [`Manifest`] tells what lies where; [`load_into`] walks a module's own parameter list, compares it with the checkpoint, names every
 //! disagreement in one error, and only then uploads, one tensor at a time, so that the host never holds more than
 //! one tensor in addition to the mapped file.
 //!
@@ -26,15 +26,25 @@
 
 mod checkpoint;
 mod convert;
+mod encoding;
 mod files;
 mod header;
 mod load;
+mod manifest;
 mod names;
+mod numbers;
+mod quant;
 mod source;
 
-pub use checkpoint::{Checkpoint, CheckpointError};
+pub use checkpoint::{Checkpoint, CheckpointError, Stored};
+pub use encoding::{Encoding, UnknownEncoding};
 pub use files::{FileSet, FilesError, Precision, choose_files};
 pub use header::{Dtype, Header, HeaderError, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, TensorInfo};
-pub use load::{LoadError, MisShaped, check, load_into};
+pub use load::{LoadError, MisShaped, check, each, listed, load_into};
+pub use manifest::{
+    FORMAT, MANIFEST, MAX_MANIFEST_BYTES, MAX_SHARD_BYTES, Manifest, ManifestError, PackedTensor, Piece, SCHEMA, Shard, Source,
+};
 pub use names::{Cut, KeyMap, Parameter, ParameterPath, Place, parameter_count, parameters};
+pub use numbers::{EncodeError, Encoded, Numbers};
+pub use quant::{BLOCK, Quant, Quantised, Unquantisable};
 pub use source::{SourceError, WeightSource};

@@ -113,6 +113,11 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// How many such parameters a tensor has room for.
+    pub(super) fn share(self) -> u64 {
+        if matches!(self, Self::Third(_)) { 3 } else { 1 }
+    }
+
     /// The shape of the tensor that has a parameter of this `shape`.
     pub(super) fn whole(self, shape: &[usize]) -> Vec<usize> {
         match (self, shape) {

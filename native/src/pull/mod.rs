@@ -111,17 +111,33 @@ pub fn run(args: &Args, json: bool) -> Result<(), Failure> {
 /// # Errors
 /// If there is none, and if it cannot be fetched.
 pub fn find(wanted: Option<&str>) -> Result<ModelFiles, Failure> {
-    let Some(wanted) = wanted.filter(|wanted| wanted.starts_with(SCHEME) && !Path::new(wanted).exists()) else {
-        return ModelFiles::find(wanted).map_err(Failure::from);
-    };
-    let model = on_hub(wanted).map_err(|failure| match failure {
+    match wanted.filter(|wanted| is_on_hub(wanted)) {
+        Some(wanted) => on_hub(wanted),
+        None => ModelFiles::find(wanted).map_err(Failure::from),
+    }
+}
+
+/// Finds anything that has a name, as [`ModelFiles::find_any`] does, on the hub too.
+///
+/// # Errors
+/// If there is nothing of the kind, and if it cannot be fetched.
+pub fn find_any(wanted: &str) -> Result<ModelFiles, Failure> {
+    if is_on_hub(wanted) { on_hub(wanted) } else { ModelFiles::find_any(wanted).map_err(Failure::from) }
+}
+
+fn is_on_hub(wanted: &str) -> bool {
+    wanted.starts_with(SCHEME) && !Path::new(wanted).exists()
+}
+
+fn on_hub(wanted: &str) -> Result<ModelFiles, Failure> {
+    let model = cached_or_fetched(wanted).map_err(|failure| match failure {
         Failure::Refused(refusal) if refusal.field == "source" => Refusal { field: "model".to_owned(), ..refusal }.into(),
         failure => failure,
     })?;
     Ok(if model.is_file { ModelFiles::Single(Single::new(&model.path)) } else { ModelFiles::Folder(model.path) })
 }
 
-fn on_hub(wanted: &str) -> Result<Model, Failure> {
+fn cached_or_fetched(wanted: &str) -> Result<Model, Failure> {
     let address = Address::parse(wanted)?;
     let hub = Hub::from_env(false)?;
     match take::cached(&hub, &address, Precision::Half) {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // no test uses all of it
 
+pub(crate) mod house;
 pub(crate) mod hub;
 pub(crate) mod tensors;
 
@@ -53,6 +54,7 @@ pub(crate) fn command() -> Command {
     fs::create_dir_all(&home).expect("the target folder can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_encaustic"));
     command.env("HOME", &home).env_remove("XDG_DATA_HOME").env_remove("XDG_CACHE_HOME").env_remove("RUST_LOG");
+    command.env_remove("ENCAUSTIC_HOME").env_remove("ENCAUSTIC_MODELS");
     command
 }
 

@@ -19,7 +19,11 @@ struct Room {
 const ROOMS: &[Room] = &[
     Room { package: "encaustic-protocol", rooms: &[], crates: Some(&["serde", "serde_json", "thiserror", "strsim"]) },
     Room { package: "encaustic-engine", rooms: &["encaustic-protocol"], crates: None },
-    Room { package: "encaustic-importer", rooms: &["encaustic-engine"], crates: Some(&["serde", "serde_json"]) },
+    Room {
+        package: "encaustic-importer",
+        rooms: &["encaustic-engine"],
+        crates: Some(&["safetensors", "serde", "serde_json", "sha2", "thiserror"]),
+    },
     Room { package: "encaustic", rooms: &["encaustic-protocol", "encaustic-engine", "encaustic-importer"], crates: None },
     Room { package: "xtask", rooms: &[], crates: Some(&["anyhow", "serde_json"]) },
 ];

@@ -8,19 +8,16 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use directories::ProjectDirs;
 use encaustic_engine::family::{Files, FilesError, SingleFile};
-use encaustic_engine::weights::{SourceError, WeightSource};
-use encaustic_protocol::{Entry, nearest};
+use encaustic_engine::weights::{MANIFEST, Manifest, SourceError, WeightSource};
 
 use crate::demo;
 use crate::failure::Refusal;
+use crate::library::find::{Library, Wanted};
+use crate::library::scan::{INDEX, Layout};
 use crate::mapped::MappedFile;
 use crate::pull;
 use crate::single::Single;
-
-/// The file that makes a folder a model.
-const INDEX: &str = "model_index.json";
 
 /// The largest configuration, vocabulary or index that is read, in bytes. Real ones have less than 5 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
@@ -45,8 +42,8 @@ pub enum Source {
 }
 
 impl ModelFiles {
-    /// Finds the model that a user means: a path that exists (a folder, or any file of weights), `demo`, or the name of a folder among the models that
-    /// are kept in the user's data folder; in this order. Nothing means the demo model.
+    /// Finds the model that a user means: a path that exists (a folder, or any file of weights), `demo`, or a name in the
+    /// library; in this order. Nothing means the demo model.
     ///
     /// # Errors
     /// If there is none, or it is no model.
@@ -62,23 +59,44 @@ impl ModelFiles {
         if wanted.eq_ignore_ascii_case(demo::NAME) {
             return demo_model();
         }
-        let library = library();
-        // A name is one plain part of a path: nothing that climbs out of the folder.
-        let mut parts = path.components();
-        let is_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-        let kept = library.as_ref().map(|library| library.join(wanted)).filter(|kept| is_name && kept.is_dir());
-        match kept {
-            Some(kept) => folder(&kept),
-            None => Err(absent(wanted, library.as_deref())),
+        Self::named(wanted, Wanted::Model)
+    }
+
+    /// As [`Self::find`], but of any kind: a LoRA is as good as a model.
+    ///
+    /// # Errors
+    /// If there is nothing of that name.
+    pub fn find_any(wanted: &str) -> Result<Self, Refusal> {
+        let is_path = Path::new(wanted).exists() || wanted.eq_ignore_ascii_case(demo::NAME);
+        let is_name = !is_path && Library::open().knows(wanted);
+        if is_name { Self::named(wanted, Wanted::Any) } else { Self::find(Some(wanted)) }
+    }
+
+    fn named(name: &str, wanted: Wanted) -> Result<Self, Refusal> {
+        let library = Library::open();
+        let (found, _) = library.find(name, wanted, "model")?;
+        match found.layout {
+            Layout::File | Layout::Pickle => Ok(Self::Single(Single::new(&found.path))),
+            Layout::Folder | Layout::Packed => folder(&found.path),
         }
     }
 
-    /// An autoencoder, or a model that has one: a folder or a file. `config` is where configurations may lie that a file
-    /// does not have.
+    /// An autoencoder, or a model that has one: a folder, a file, or the name of one in the library. `config` is where
+    /// configurations may lie that a file does not have.
     ///
     /// # Errors
-    /// If it is neither.
+    /// If it is none of these.
     pub fn autoencoder(path: &Path, config: Option<&Path>) -> Result<Self, Refusal> {
+        if !path.exists() {
+            let library = Library::open();
+            let (found, _) = library.find(&path.to_string_lossy(), Wanted::Vae, "vae")?;
+            // A file that is gone by now is an error when it is read: names are looked up once.
+            return Self::autoencoder_at(&found.path, config);
+        }
+        Self::autoencoder_at(path, config)
+    }
+
+    fn autoencoder_at(path: &Path, config: Option<&Path>) -> Result<Self, Refusal> {
         if path.is_file() {
             let single = Single::new(path).with_config(config.map(|config| config.join("vae")));
             let report = single.inspect("vae")?;
@@ -88,7 +106,7 @@ impl ModelFiles {
             let problem = format!("{}: this is a {}, and there is no VAE in it", path.display(), report.what());
             return Err(Refusal::new("vae", problem));
         }
-        if path.join("config.json").is_file() || path.join("vae/config.json").is_file() {
+        if ["config.json", "vae/config.json", MANIFEST].iter().any(|file| path.join(file).is_file()) {
             return Ok(Self::Folder(path.to_owned()));
         }
         let problem = if path.exists() { "there is no autoencoder in it" } else { "there is no such file or folder" };
@@ -120,6 +138,17 @@ impl ModelFiles {
             Self::Folder(path) => path.display().to_string(),
             Self::Single(single) => single.path().display().to_string(),
         }
+    }
+
+    /// The manifest, if it is a packed model.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is wrong.
+    pub fn manifest(&self) -> Result<Option<Manifest>, Refusal> {
+        let refuse = |problem: String| Refusal::new("model", format!("{}: {problem}", self.place()));
+        let is_packed = !matches!(self, Self::Single(_)) && !self.list("").iter().any(|name| name == INDEX);
+        let text = if is_packed { self.read(MANIFEST).map_err(|error| refuse(format!("{MANIFEST}: {error}")))? } else { None };
+        text.map(|text| Manifest::parse(&text).map_err(|error| refuse(error.to_string()))).transpose()
     }
 
     /// A small file in whole; `None` if it is absent.
@@ -217,6 +246,10 @@ impl WeightSource for Source {
 
 fn small_file(folder: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
     let Some(path) = inside(folder, name) else { return Ok(None) };
+    // Before it is opened: opening a pipe would wait for its other end.
+    if fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -239,11 +272,6 @@ fn list(folder: &Path, below: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Where models are kept that can be called by name.
-pub fn library() -> Option<PathBuf> {
-    Some(ProjectDirs::from("", "", "encaustic")?.data_dir().join("models"))
-}
-
 fn demo_model() -> Result<ModelFiles, Refusal> {
     if demo::FILES.is_empty() {
         return Err(Refusal::new("model", "this build has no model in the box")
@@ -254,36 +282,14 @@ fn demo_model() -> Result<ModelFiles, Refusal> {
 
 fn folder(path: &Path) -> Result<ModelFiles, Refusal> {
     let refuse = |problem: &str| Refusal::new("model", format!("{}: {problem}", path.display()));
-    let layout =
-        "a model is a `.safetensors` file, or a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
+    let layout = "a model is a `.safetensors` file, a packed model, or a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
     if !path.is_dir() {
         return Err(refuse("neither a folder nor a file").hint(layout));
     }
-    if !path.join(INDEX).is_file() {
+    if !path.join(INDEX).is_file() && !path.join(MANIFEST).is_file() {
         return Err(refuse("there is no model_index.json in it").hint(layout));
     }
     Ok(ModelFiles::Folder(path.to_owned()))
-}
-
-fn absent(wanted: &str, library: Option<&Path>) -> Refusal {
-    let shown: String = wanted.chars().take(200).collect();
-    let kept = library.map(kept).unwrap_or_default();
-    let names: Vec<Entry> = kept.iter().map(String::as_str).chain([demo::NAME]).map(|name| Entry::new(name, name)).collect();
-    let mut hint = String::from("give the path of a model's folder or file, `demo`, or the name of a folder");
-    if let Some(library) = library {
-        hint += &format!(" in {}", library.display());
-    }
-    if let Some(name) = nearest(wanted, &names) {
-        hint += &format!("; did you mean \"{name}\"?");
-    }
-    Refusal::new("model", format!("there is no {shown:?}")).hint(hint)
-}
-
-/// The names of the models that are kept.
-fn kept(library: &Path) -> Vec<String> {
-    let entries = fs::read_dir(library).into_iter().flatten().flatten();
-    let models = entries.filter(|entry| entry.path().join(INDEX).is_file());
-    models.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// A path inside a folder; `None` if the name would lead out of it.

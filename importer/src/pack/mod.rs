@@ -1,0 +1,202 @@
+//! Packing: any model that the engine loads, written as a manifest and shards ([`Manifest`]).
+//!
+//! The engine says what a model consists of ([`Contents`]), wherever it came from; parameters are taken one by one, brought
+//! to the wanted type, collected to shards and handed to a [`Sink`], which has a disk or a browser's storage behind it. At
+//! no time more than one parameter and two shards are in memory.
+
+mod choice;
+mod error;
+mod noise;
+mod shards;
+mod verify;
+
+use std::ops::ControlFlow;
+
+use encaustic_engine::family::{Component, Contents};
+use encaustic_engine::weights::{Encoding, FORMAT, Manifest, Numbers, PackedTensor, Parameter, SCHEMA};
+use serde::Serialize;
+use serde_json::Value;
+
+pub use choice::{Target, UnknownTarget, default_vae};
+pub use error::PackError;
+pub use shards::Sink;
+pub use verify::{ShardFault, check_shard};
+
+use noise::Noise;
+use shards::Shards;
+
+/// How a model is packed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// In which type the text encoders and the UNet are written.
+    pub dtype: Target,
+    /// In which type the autoencoder is written.
+    pub vae: Target,
+    /// What the model is called, if its maker says.
+    pub title: Option<String>,
+    /// Under which terms it is given, if its maker says.
+    pub license: Option<String>,
+    /// The program that packs.
+    pub packed_by: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// All that there is to know; its `sources` are left to whoever knows the files.
+    pub manifest: Manifest,
+    /// The components, in the order of a run.
+    pub components: Vec<Written>,
+}
+
+/// A component that was packed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Written {
+    /// Its name.
+    pub name: &'static str,
+    /// How many parameters it has.
+    pub parameters: u64,
+    /// Bytes that were read.
+    pub read: u64,
+    /// Bytes that were written.
+    pub written: u64,
+    /// How many of its parameters were quantised.
+    pub quantised: u64,
+    /// How far what the quantised layers make of a fixed random input is from what the source's make of it:
+    /// `||(W - Q) x|| / ||W x||` over all of them; `None` if nothing was quantised.
+    pub layer_error: Option<f64>,
+}
+
+/// How far the work is, in bytes of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that were read.
+    pub done: u64,
+    /// Bytes that there are.
+    pub of: u64,
+}
+
+/// Packs a model. `watch` is told how far it is, and may end it.
+///
+/// # Errors
+/// If a source or the sink fails, if numbers do not fit the wanted type, and if `watch` ends it. What the sink has been
+/// given until then is to be thrown away.
+pub fn pack<S: Sink>(
+    contents: &Contents,
+    options: &Options,
+    sink: &mut S,
+    watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Packed, PackError<S::Error>> {
+    let files = options.dtype.files();
+    let lists: Vec<_> = contents.components.iter().map(|component| component.list(files)).collect::<Result<_, _>>()?;
+    let of = lists.iter().flatten().map(|(_, bytes)| bytes).sum();
+    let mut packer = Packer { options, shards: Shards::new(sink), tensors: Vec::new(), done: 0, of, watch };
+    let mut components = Vec::new();
+    for (component, list) in contents.components.iter().zip(lists) {
+        components.push(packer.component(component, &list)?);
+    }
+    let Packer { shards, tensors, .. } = packer;
+    let (shards, places) = shards.finish()?;
+    let mut manifest = Manifest {
+        format: FORMAT.to_owned(),
+        schema: SCHEMA,
+        family: contents.family.id.to_owned(),
+        title: options.title.clone(),
+        license: options.license.clone(),
+        packed_by: options.packed_by.clone(),
+        shards,
+        ..Manifest::default()
+    };
+    for (path, text) in &contents.files {
+        manifest.files.insert(path.clone(), small_file(path, text)?);
+    }
+    for (name, mut tensor, [pieces, scales]) in tensors {
+        tensor.pieces = places.of(&pieces);
+        tensor.scales = places.of(&scales);
+        manifest.tensors.insert(name, tensor);
+    }
+    Ok(Packed { manifest, components })
+}
+
+/// A configuration as JSON, anything else as text.
+fn small_file<E>(path: &str, text: &[u8]) -> Result<Value, PackError<E>> {
+    let wrong = |why: String| PackError::SmallFile { path: path.to_owned(), why };
+    if path.ends_with(".json") {
+        return serde_json::from_slice(text).map_err(|error| wrong(error.to_string()));
+    }
+    String::from_utf8(text.to_vec()).map(Value::String).map_err(|_| wrong("it is not UTF-8".to_owned()))
+}
+
+/// A tensor, with the names of its pieces and of its scales' pieces instead of their places.
+type Unplaced = (String, PackedTensor, [Vec<String>; 2]);
+
+struct Packer<'a, S: Sink> {
+    options: &'a Options,
+    shards: Shards<'a, S>,
+    tensors: Vec<Unplaced>,
+    done: u64,
+    of: u64,
+    watch: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+}
+
+impl<S: Sink> Packer<'_, S> {
+    fn component(&mut self, component: &Component, list: &[(Parameter, u64)]) -> Result<Written, PackError<S::Error>> {
+        let mut written = Written { name: component.name, parameters: 0, read: 0, written: 0, quantised: 0, layer_error: None };
+        let mut noise = Noise::default();
+        let mut sizes = list.iter();
+        let mut failed = None;
+        let flow = component.each(self.options.dtype.files(), &mut |parameter, numbers| {
+            let bytes = sizes.next().map_or(0, |(_, bytes)| *bytes);
+            written.read += bytes;
+            if let Err(error) = self.parameter(parameter, numbers, &mut written, &mut noise) {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            self.done += bytes;
+            (self.watch)(Progress { done: self.done, of: self.of })
+        })?;
+        match (failed, flow) {
+            (Some(error), _) => Err(error),
+            (None, ControlFlow::Break(())) => Err(PackError::Stopped),
+            (None, ControlFlow::Continue(())) => Ok(Written { layer_error: noise.relative(), ..written }),
+        }
+    }
+
+    fn parameter(
+        &mut self,
+        parameter: &Parameter,
+        numbers: Numbers<'_>,
+        written: &mut Written,
+        noise: &mut Noise,
+    ) -> Result<(), PackError<S::Error>> {
+        let encoding = choice::encoding(self.options, written.name, parameter);
+        let name = format!("{}.{}", written.name, parameter.name);
+        let wrong = |error| PackError::Numbers { tensor: name.clone(), error };
+        let exact = match encoding {
+            Encoding::Quantised(_) => numbers.values(),
+            Encoding::Plain(_) => None,
+        };
+        let encoded = numbers.encode(encoding).map_err(wrong)?;
+        let elements: u64 = parameter.shape.iter().map(|dim| *dim as u64).product();
+        written.parameters += elements;
+        written.written += (encoded.bytes.len() + encoded.scales.len()) as u64;
+        let (mut block, mut scales) = (None, Vec::new());
+        if let (Encoding::Quantised(quant), Some(exact)) = (encoding, exact) {
+            written.quantised += elements;
+            noise.add(&exact, &quant.decode(&encoded.bytes, &encoded.scales, exact.len()), &parameter.shape);
+            block = Some(encaustic_engine::weights::BLOCK);
+            let count = encoded.scales.len() / 2;
+            scales = self.shards.add(&format!("{name}#scale"), shards::F16, &[count], &encoded.scales)?;
+        }
+        let shape = match encoding {
+            // Two codes are in a byte.
+            Encoding::Quantised(_) => vec![encoded.bytes.len()],
+            Encoding::Plain(_) => parameter.shape.clone(),
+        };
+        let pieces = self.shards.add(&name, encoding.stored(), &shape, &encoded.bytes)?;
+        let tensor =
+            PackedTensor { dtype: encoding, shape: parameter.shape.clone(), block, pieces: Vec::new(), scales: Vec::new() };
+        self.tensors.push((name, tensor, [pieces, scales]));
+        Ok(())
+    }
+}

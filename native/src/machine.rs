@@ -4,10 +4,12 @@ use std::path::Path;
 
 use encaustic_engine::device::{DeviceName, Precision};
 use encaustic_engine::prediction::Prediction;
+use encaustic_importer::Predicts;
 
 use crate::cli;
 use crate::failure::{Failure, Refusal};
 use crate::library::ModelFiles;
+use crate::single::Single;
 use crate::{pull, terminal};
 
 /// With what to compute.
@@ -57,6 +59,7 @@ pub fn files(model: Option<&str>, args: &cli::Parts) -> Result<(ModelFiles, Opti
     let model = match pull::find(model)? {
         ModelFiles::Single(single) => {
             let report = single.model()?;
+            let prediction = prediction.or_else(|| beside(&single, report.prediction.as_ref()));
             // Noise is what most models predict; the other assumption may be worth a second try.
             let is_guess = report.prediction.is_some_and(|told| told.told_by.is_none() && told.kind == Prediction::V.name());
             if is_guess && prediction.is_none() {
@@ -78,6 +81,16 @@ pub fn files(model: Option<&str>, args: &cli::Parts) -> Result<(ModelFiles, Opti
         }
     };
     Ok((model, vae))
+}
+
+/// What the UNet predicts by a configuration beside the file, where the file itself does not say.
+fn beside(single: &Single, told: Option<&Predicts>) -> Option<Prediction> {
+    if told.is_some_and(|told| told.told_by.is_some()) {
+        return None;
+    }
+    let (path, prediction) = single.predicted_beside()?;
+    terminal::say(format_args!("{}: the UNet predicts {}", path.display(), prediction.name()));
+    Some(prediction)
 }
 
 fn prediction(name: &str) -> Result<Prediction, Refusal> {

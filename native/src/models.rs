@@ -12,7 +12,7 @@ use crate::hash::{Bar, Cache};
 use crate::library::model::{self, Model};
 use crate::library::{Kind, Library};
 use crate::table::{self, Align, Column};
-use crate::{interrupt, terminal};
+use crate::{interrupt, pull, terminal};
 
 /// What `--help` shows.
 pub const EXAMPLES: &str = "\
@@ -22,8 +22,8 @@ Examples:
   encaustic models --hash --json
 
 Names can be given to `generate --model` and `--vae`, `info` and `rm`.
-Models lie in a folder of our own (ENCAUSTIC_HOME moves it) and in the trees of
-other programs, which are only read (--models, ENCAUSTIC_MODELS).";
+Models lie in a folder of our own (ENCAUSTIC_HOME moves it), in the trees of other
+programs, which are only read (--models, ENCAUSTIC_MODELS), and in the hub's cache.";
 
 /// `encaustic models`
 #[derive(Debug, Args)]
@@ -45,7 +45,9 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
     let library = Library::open();
     let mut cache = Cache::load();
     let told = library.entries().map(|(found, name)| library.tell(found, name, &cache));
-    let mut models: Vec<Model> = model::demo().into_iter().chain(told).collect();
+    let hub = pull::cached();
+    let of_hub = hub.iter().map(|cached| model::of_hub(cached, &cache));
+    let mut models: Vec<Model> = model::demo().into_iter().chain(told).chain(of_hub).collect();
     models.retain(|model| options.kind.is_empty() || options.kind.contains(&model.kind));
     models.sort_by_cached_key(|model| (model.kind, model.name.to_lowercase(), model.name.clone()));
     let mut warnings = library.warnings.clone();

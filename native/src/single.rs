@@ -1,6 +1,8 @@
 //! A model in one file, and what may lie beside it: a VAE of its own name, and a folder with configurations where its
 //! family's are not the right ones.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use encaustic_engine::family::SingleFile;
@@ -13,6 +15,10 @@ use crate::mapped::MappedFile;
 
 /// What takes the place of `.safetensors` at the end of a file's name in that of the VAE beside it.
 const VAE: &str = "vae.safetensors";
+/// The same of the configuration that Stability AI's program and A1111 look for beside it.
+const CONFIG: &str = "yaml";
+/// The largest such configuration that is read, in bytes. Real ones have 2 KB.
+const CONFIG_LIMIT: u64 = 64 << 10;
 
 /// A file of weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +78,24 @@ impl Single {
     pub fn sibling(&self) -> Option<PathBuf> {
         let sibling = self.path.with_extension(VAE);
         sibling.is_file().then_some(sibling)
+    }
+
+    /// What the UNet predicts, as the configuration beside it says (`model.yaml` beside `model.safetensors`): it names a
+    /// parameterization only if that is not noise.
+    pub fn predicted_beside(&self) -> Option<(PathBuf, Prediction)> {
+        let path = self.path.with_extension(CONFIG);
+        let file = File::open(&path).ok().filter(|file| file.metadata().is_ok_and(|about| about.is_file()))?;
+        let mut text = String::new();
+        file.take(CONFIG_LIMIT).read_to_string(&mut text).ok()?;
+        // A diffusion model's, not some other program's file of the same name.
+        let is_model = text.lines().any(|line| line.trim_start().starts_with("unet_config:"));
+        let value = text.lines().find_map(|line| line.trim().strip_prefix("parameterization:"));
+        let prediction = match value.map(|value| value.trim().trim_matches(['"', '\''])) {
+            Some("v") => Prediction::V,
+            Some("eps") | None => Prediction::Epsilon,
+            Some(_) => return None,
+        };
+        is_model.then_some((path, prediction))
     }
 
     /// What the file is, by its header; `option` is the one that named it.

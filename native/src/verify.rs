@@ -12,7 +12,7 @@ use crate::failure::{Failure, Refusal};
 use crate::library::{self, ModelFiles};
 use crate::mapped::MappedFile;
 use crate::progress::Progress;
-use crate::{hash, interrupt, terminal};
+use crate::{hash, interrupt, pull, terminal};
 
 /// What is known of a model after its files were read.
 #[derive(Debug, Serialize)]
@@ -42,7 +42,7 @@ struct Fault {
 /// If a model is not what it was or cannot be read, and on Ctrl-C.
 pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
     let models = match model {
-        Some(model) => vec![ModelFiles::find_any(model)?],
+        Some(model) => vec![pull::find_any(model)?],
         None => library::packed(),
     };
     interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;

@@ -89,6 +89,9 @@ fn a_model_is_pulled_once_and_works_from_then_on() {
     }
     let info = Run::new(&["info"], at_home(&home).args(["info", &model, "--json"]).output().unwrap());
     assert_eq!(info.json()["model"], "tiny", "not the commit, as the folder is called");
+    let listed = Run::new(&["models"], at_home(&home).args(["models", "--json"]).output().unwrap()).json();
+    let listed = listed["models"].as_array().unwrap().iter().find(|listed| listed["name"] == *model).unwrap().clone();
+    assert_eq!((&listed["place"], &listed["family"], &listed["read_only"]), (&"hub".into(), &"sd1".into(), &true.into()));
     let there = encaustic_launcher::pull::env::Hub {
         endpoint: String::new(),
         cache: home.join("hf/hub"),

@@ -196,6 +196,21 @@ fn what_is_no_model_is_refused_by_its_name() {
     let said = "assumed that the UNet predicts v";
     refused(&generate(&["--model", v.to_str().unwrap()]), &[said, "--prediction epsilon"]);
     assert!(!generate(&["--model", v.to_str().unwrap(), "--prediction", "v"]).stderr.contains(said));
+    // A configuration beside the file decides, and says so; one of another program does not.
+    let yaml = v.with_extension("yaml");
+    for (text, words) in [
+        ("model:\n  params:\n    parameterization: \"v\"\n    unet_config:\n", Some("the UNet predicts v_prediction")),
+        ("model:\n  params:\n    unet_config:\n", Some("the UNet predicts epsilon")),
+        ("parameterization: v\n", None),
+        ("unet_config:\nparameterization: x0", None),
+    ] {
+        fs::write(&yaml, text).unwrap();
+        let told = generate(&["--model", v.to_str().unwrap()]).stderr;
+        assert_eq!(told.contains(said), words.is_none(), "{text:?}: {told}");
+        assert!(words.is_none_or(|words| told.contains(words)), "{text:?}: {told}");
+        assert!(!generate(&["--model", v.to_str().unwrap(), "--prediction", "v"]).stderr.contains("yaml"));
+    }
+    fs::remove_file(yaml).unwrap();
     let folders = ["--model", reference.to_str().unwrap(), "--prediction", "v"];
     refused(&generate(&folders), &["prediction: this is for a model in one file"]);
 }

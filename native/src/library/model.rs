@@ -19,6 +19,7 @@ use crate::library::model_files::ModelFiles;
 use crate::library::places::Place;
 use crate::library::scan::{Found, Layout};
 use crate::mapped::MappedFile;
+use crate::pull::Cached;
 use crate::{demo, info};
 
 /// How deep and how many files are looked at to tell a folder's size.
@@ -134,6 +135,14 @@ pub fn tell(found: &Found, name: &str, place: Option<&Place>, cache: &Cache) -> 
         model.set_hash(&sha);
     }
     model
+}
+
+/// A model in the cache of the hub.
+pub fn of_hub(cached: &Cached, cache: &Cache) -> Model {
+    let layout = if cached.path.is_dir() { Layout::Folder } else { Layout::File };
+    let path = cached.path.clone();
+    let found = Found { real: path.clone(), path, relative: String::new(), place: usize::MAX, layout, is_own: false };
+    Model { place: "hub".to_owned(), ..tell(&found, &cached.name, None, cache) }
 }
 
 /// Why a pickle is not read.

@@ -1,37 +1,12 @@
 //! Headers of weights files: what is refused, by which error, and at what cost.
 
-// The one thing that cannot be measured without it: how much a parse allocates.
-#![allow(unsafe_code)]
+#[path = "common/allocations.rs"]
+mod allocations;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Instant;
 
+use allocations::measured;
 use encaustic_engine::weights::{Header, HeaderError, MAX_HEADER_BYTES, MAX_TENSORS};
-
-/// Counts what the current thread allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: the system allocator does the work; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATED.try_with(|bytes| bytes.set(bytes.get() + layout.size()));
-        // SAFETY: the system allocator's contract is the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A file with this header and as many bytes of data.
 fn file(header: &str, data: usize) -> Vec<u8> {
@@ -53,11 +28,11 @@ fn table(entries: &[String]) -> String {
 /// The refusal of a file, which must cost no more than reading the file once: its own size in memory, a few times.
 #[track_caller]
 fn refusal(bytes: &[u8]) -> HeaderError {
-    let (before, start) = (ALLOCATED.get(), Instant::now());
-    let refused = Header::read(bytes);
-    let (allocated, time) = (ALLOCATED.get() - before, start.elapsed());
+    let start = Instant::now();
+    let (refused, cost) = measured(|| Header::read(bytes));
+    let (allocated, time) = (cost.allocated, start.elapsed());
     println!("{:9} bytes refused in {time:.1?}, {allocated} bytes allocated", bytes.len());
-    assert!(allocated <= 8 * bytes.len() + (64 << 10), "{} bytes of file, {allocated} bytes allocated", bytes.len());
+    assert!(allocated <= 16 * bytes.len() + (64 << 10), "{} bytes of file, {allocated} bytes allocated", bytes.len());
     refused.expect_err("a malformed file was accepted")
 }
 
@@ -159,12 +134,17 @@ fn malformed_files_are_refused() {
             matches!(e, HeaderError::Json(_))
         }),
         ("a missing field", file(r#"{"a":{"dtype":"U8","shape":[1]}}"#, 1), |e| matches!(e, HeaderError::Json(_))),
+        ("an endless unknown field", file(&format!(r#"{{"a":{{"{}":1}}}}"#, "x".repeat(100_000)), 0), |e| {
+            matches!(e, HeaderError::Json(_))
+        }),
+        ("text of control characters for a list", file(r#"{"a":{"\u001b[31m":1}}"#, 0), |e| matches!(e, HeaderError::Json(_))),
         ("nesting without end", file(&format!("{{\"a\":{}", "[".repeat(100_000)), 0), |e| matches!(e, HeaderError::Json(_))),
     ];
     for (what, bytes, expected) in cases {
         let error = refusal(&bytes);
         assert!(expected(&error), "{what}: {error:?}");
-        assert!(error.to_string().len() < 400, "{what}: an endless message: {error}");
+        assert!(error.to_string().len() < 1000, "{what}: an endless message: {error}");
+        assert!(!error.to_string().contains(char::is_control), "{what}: {error:?}");
     }
 }
 
@@ -212,9 +192,8 @@ fn impossible_shapes_allocate_nothing() {
         ("1000000000,4", 16000000000),
     ] {
         let bytes = file(&table(&[tensor("a", "F32", shape, 0, end)]), 16);
-        let before = ALLOCATED.get();
-        let error = Header::read(&bytes[..]).unwrap_err();
-        let allocated = ALLOCATED.get() - before;
+        let (refused, cost) = measured(|| Header::read(&bytes[..]));
+        let (error, allocated) = (refused.unwrap_err(), cost.allocated);
         assert!(allocated < 1 << 20, "[{shape}]: {allocated} bytes allocated");
         let typed = matches!(error, HeaderError::Shape { .. } | HeaderError::Size { .. } | HeaderError::Truncated { .. });
         assert!(typed, "[{shape}]: {error:?}");

@@ -31,6 +31,22 @@ impl Array {
         Self { dtype: Dtype::F32, shape: shape.to_vec(), bytes: vec![0; 4 * shape.iter().product::<usize>()] }
     }
 
+    /// The numbers of an array in f32 or f16.
+    pub fn values(&self) -> Vec<f32> {
+        let wide = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
+        let half = |bytes: &[u8]| {
+            let bits = u16::from_le_bytes(bytes.try_into().unwrap());
+            let (sign, exponent, fraction) = (bits >> 15, i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
+            let magnitude = if exponent == 0 { fraction * 2f32.powi(-14) } else { (1.0 + fraction) * 2f32.powi(exponent - 15) };
+            if sign == 1 { -magnitude } else { magnitude }
+        };
+        match self.dtype {
+            Dtype::F32 => self.bytes.chunks_exact(4).map(wide).collect(),
+            Dtype::F16 => self.bytes.chunks_exact(2).map(half).collect(),
+            other => panic!("{other:?} is not read here"),
+        }
+    }
+
     fn size(&self) -> usize {
         self.bytes.len() / self.shape.iter().product::<usize>()
     }
@@ -67,8 +83,12 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Reads a file.
     pub fn read(path: &Path) -> Self {
-        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::parse(&std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// Reads the bytes of a file.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let file = SafeTensors::deserialize(bytes).unwrap_or_else(|error| panic!("{error}"));
         let array =
             |view: TensorView<'_>| Array { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() };
         let tensors = file.tensors().into_iter().map(|(name, view)| (name, array(view))).collect();

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::encoding::Encoding;
 use super::header::{Header, HeaderError, TensorInfo};
+use super::json::told;
 use super::manifest::{Manifest, Piece};
 use super::source::{SourceError, WeightSource};
 
@@ -163,7 +164,7 @@ impl<'a> Checkpoint<'a> {
         mut open: impl FnMut(&str) -> Result<S, String>,
     ) -> Result<Self, CheckpointError> {
         let invalid = |reason: String| CheckpointError::Index { file: name.to_owned(), reason };
-        let index: Index = serde_json::from_slice(index).map_err(|error| invalid(error.to_string()))?;
+        let index: Index = serde_json::from_slice(index).map_err(|error| invalid(told(&error)))?;
         let mut promised: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (tensor, shard) in &index.weight_map {
             let plain = shard.ends_with(".safetensors") && !shard.starts_with('.') && !shard.contains(['/', '\\', ':', '\0']);

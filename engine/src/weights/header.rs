@@ -16,6 +16,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
+use super::json::told;
 use super::source::{SourceError, WeightSource};
 
 /// The largest header that is read, in bytes.
@@ -182,7 +183,7 @@ pub enum HeaderError {
     )]
     Name(String),
     /// The element type is unknown.
-    #[error("tensor `{name}` has the element type `{dtype}`, which is not known here")]
+    #[error("tensor `{name}` has the element type {dtype:?}, which is not known here")]
     Dtype {
         /// The tensor.
         name: String,
@@ -332,7 +333,7 @@ fn parse(text: &[u8], data_start: u64, data_len: u64) -> Result<Header, HeaderEr
     let table = TableSeed { refusal: &mut refusal, data_start, data_len }.deserialize(&mut reader);
     let Table { tensors, markers, metadata } = match table.and_then(|table| reader.end().map(|()| table)) {
         Ok(table) => table,
-        Err(error) => return Err(refusal.unwrap_or_else(|| HeaderError::Json(error.to_string()))),
+        Err(error) => return Err(refusal.unwrap_or_else(|| HeaderError::Json(told(&error)))),
     };
     cover(&tensors, data_start, data_len)?;
     Ok(Header { tensors, markers, metadata })

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::encoding::Encoding;
 use super::header::{MAX_RANK, MAX_TENSORS, acceptable};
+use super::json::told;
 use super::quant::BLOCK;
 
 /// The name of the file.
@@ -31,6 +32,9 @@ pub const SCHEMA: u32 = 1;
 pub const MAX_SHARD_BYTES: u64 = 64 << 20;
 /// The largest manifest that is read, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 32 << 20;
+/// The most values in a manifest, counted by what separates them. Two bytes of JSON can take hundreds of bytes in memory, so
+/// the limit on the text alone would allow gigabytes. A model with two tokenizers in their longest form has half as many.
+const MAX_VALUES: usize = 1 << 20;
 /// The most shards: together 256 GiB.
 const MAX_SHARDS: usize = 1 << 12;
 
@@ -134,6 +138,9 @@ pub enum ManifestError {
     /// It is too large.
     #[error("the manifest has {0} bytes, and at most {MAX_MANIFEST_BYTES} are allowed")]
     TooLarge(usize),
+    /// It has more in it than a model has.
+    #[error("the manifest has more than {MAX_VALUES} values")]
+    TooManyValues,
     /// It is not the JSON that it must be.
     #[error("the manifest is not valid: {0}")]
     Json(String),
@@ -179,10 +186,14 @@ impl Manifest {
     /// Reads and checks a manifest.
     ///
     /// # Errors
-    /// See [`ManifestError`]. Nothing is allocated beyond a small multiple of the text's own size.
+    /// See [`ManifestError`]. Nothing is allocated beyond a small multiple of the text's own size, and some hundred bytes for
+    /// each of its values, of which there are a million at most.
     pub fn parse(text: &[u8]) -> Result<Self, ManifestError> {
         if text.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge(text.len()));
+        }
+        if text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > MAX_VALUES {
+            return Err(ManifestError::TooManyValues);
         }
         // What it is comes first: a later version may look otherwise.
         #[derive(Deserialize)]
@@ -192,7 +203,7 @@ impl Manifest {
             #[serde(default)]
             schema: u32,
         }
-        let json = |error: serde_json::Error| ManifestError::Json(error.to_string());
+        let json = |error: serde_json::Error| ManifestError::Json(told(&error));
         let kind: Kind = serde_json::from_slice(text).map_err(json)?;
         if kind.format != FORMAT {
             return Err(ManifestError::Foreign(shown(&kind.format)));
@@ -270,7 +281,8 @@ impl Manifest {
             return Err(format!("parameters are F32, F16, BF16, F64, Q8 or Q4, and not {}", tensor.dtype));
         }
         if tensor.shape.len() > MAX_RANK || tensor.shape.contains(&0) {
-            return Err(format!("the shape {:?} cannot be: 1 to {MAX_RANK} dimensions, none of them 0", tensor.shape));
+            let shown = tensor.shape.get(..=MAX_RANK).unwrap_or(&tensor.shape);
+            return Err(format!("the shape {shown:?} cannot be: at most {MAX_RANK} dimensions, none of them 0"));
         }
         let elements = tensor.elements();
         let needed = elements.and_then(|elements| tensor.dtype.bytes(elements));

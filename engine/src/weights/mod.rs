@@ -29,6 +29,7 @@ mod convert;
 mod encoding;
 mod files;
 mod header;
+mod json;
 mod load;
 mod manifest;
 mod names;

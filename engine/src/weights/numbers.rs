@@ -38,7 +38,10 @@ pub enum EncodeError {
 
 impl<'a> Numbers<'a> {
     /// Reads the numbers at a place of a checkpoint; `None` if there is no such tensor.
-    pub(super) fn read(checkpoint: &'a Checkpoint<'_>, place: &Place) -> Option<Result<Self, SourceError>> {
+    ///
+    /// # Errors
+    /// Where the source fails.
+    pub fn read(checkpoint: &'a Checkpoint<'_>, place: &Place) -> Option<Result<Self, SourceError>> {
         let Place { tensor: name, cut } = place;
         let stored = checkpoint.get(name)?;
         let bytes = match *cut {

@@ -80,10 +80,18 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
     }
 }
 
+/// Folders with workspaces of their own, built with other flags or features than what ships.
+const APART: &[&str] = &["tools/", "fuzz/"];
+
+/// Whether a file is the manifest of a member of the workspace.
+fn is_member(path: &str) -> bool {
+    path.ends_with("/Cargo.toml") && !APART.iter().any(|dir| path.starts_with(dir))
+}
+
 /// Every member inherits its dependencies, lints and package facts from the workspace, where they are written once.
 pub(super) fn inheritance(tree: &Tree) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
-    for file in tree.files.iter().filter(|f| f.path.ends_with("/Cargo.toml") && !f.path.starts_with("tools/")) {
+    for file in tree.files.iter().filter(|f| is_member(&f.path)) {
         let (mut section, mut has_lints) = (String::new(), false);
         for (i, line) in file.text.iter().flat_map(|t| t.lines().enumerate()) {
             let line = line.trim();
@@ -113,7 +121,7 @@ const UNNAMED: &[(&str, &str)] =
 /// Every dependency is used by what it is declared for: what only tests need is a dev-dependency.
 pub(super) fn usage(tree: &Tree) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
-    for file in tree.files.iter().filter(|f| f.path.ends_with("/Cargo.toml") && !f.path.starts_with("tools/")) {
+    for file in tree.files.iter().filter(|f| is_member(&f.path)) {
         let room = file.path.trim_end_matches("Cargo.toml");
         let mut section = String::new();
         for (i, line) in file.text.iter().flat_map(|t| t.lines().enumerate()) {
@@ -195,5 +203,6 @@ mod tests {
             |text: &str| inheritance(&Tree::of(&[("a/Cargo.toml", text)])).unwrap().iter().map(|f| f.line).collect::<Vec<_>>();
         assert_eq!(lines("[lints]\nworkspace = true\n[dependencies]\na.workspace = true\nb = \"1\"\n"), [5]);
         assert_eq!(lines("[dependencies]\na = { workspace = true, optional = true }\n"), [0]);
+        assert!(inheritance(&Tree::of(&[("fuzz/Cargo.toml", "[dependencies]\na = \"1\"\n")])).unwrap().is_empty());
     }
 }

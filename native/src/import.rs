@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use encaustic_engine::device::{self, DeviceName, Precision};
 use encaustic_engine::family::{Contents, Files, Keep, load};
-use encaustic_engine::weights::{MANIFEST, Source};
+use encaustic_engine::weights::{MANIFEST, Manifest, Source};
 use encaustic_importer::pack::{Options, PackError, Packed, Target, default_vae, pack};
 use futures_lite::future::block_on;
 use serde_json::json;
@@ -177,6 +177,8 @@ fn stopped() -> Failure {
 /// Writes the manifest: with it the folder is a model.
 fn manifest(packed: &Packed, folder: &Path) -> Result<(), Failure> {
     let text = serde_json::to_vec(&packed.manifest).map_err(Failure::report)?;
+    // A packed model is one that can be read: better to learn of a limit now.
+    Manifest::parse(&text).map_err(|error| Refusal::new("model", format!("it cannot be packed: {error}")))?;
     Ok(files::write(&folder.join(MANIFEST), |file| file.write_all(&text))?)
 }
 

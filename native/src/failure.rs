@@ -1,5 +1,6 @@
 //! How a command ends when it does not end well, and the exit status that tells a script which way.
 
+use std::io;
 use std::path::PathBuf;
 
 use encaustic_engine::device::DeviceError;
@@ -110,6 +111,14 @@ impl Failure {
             DeviceError::Absent { .. } | DeviceError::NotBuiltIn { .. } => Refusal::new("device", error.to_string()).into(),
             DeviceError::NoF16 { .. } => Refusal::new("dtype", error.to_string()).into(),
             DeviceError::Broken { .. } => Self::Engine(error.to_string()),
+        }
+    }
+
+    /// A failure to hash a file; Ctrl-C is one.
+    pub fn hashing(file: &str, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Self::Interrupted(format!("while {file} was hashed")),
+            _ => Self::System(format!("{file}: {error}")),
         }
     }
 

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::failure::Refusal;
 
@@ -204,7 +206,22 @@ pub fn remove_unfinished() {
 
 /// Removes a temporary file or folder. Fails where it was renamed, as it should have been.
 fn remove(path: &Path) {
-    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    for _ in 0..REMOVALS {
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(PAUSE),
+            _ => return,
+        }
+    }
+}
+
+/// How often a folder is removed into which somebody is still writing, and after how long again.
+const REMOVALS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Leaves a temporary name to whoever knows what it is for.
+fn forget(path: &Path) {
+    PARTS.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| part != path);
 }
 
 /// A temporary name in a folder that nobody else uses, made into a file or folder by `make`.
@@ -247,7 +264,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         remove(&self.path);
-        PARTS.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
+        forget(&self.path);
     }
 }
 
@@ -256,18 +273,23 @@ impl Drop for Part {
 pub struct Staging {
     part: Part,
     path: PathBuf,
+    /// Held as long as the folder is filled: a folder that nobody holds was left by a process that was killed.
+    _held: Option<File>,
 }
 
 impl Staging {
-    /// Begins the folder `path`; the one that it will lie in is made if it is absent.
+    /// Begins the folder `path`; the one that it will lie in is made if it is absent. What killed processes left there is
+    /// removed.
     ///
     /// # Errors
     /// If no folder can be made there.
     pub fn begin(path: &Path) -> Result<Self, WriteError> {
         let folder = folder_of(path);
         fs::create_dir_all(folder).map_err(WriteError::new(folder))?;
+        sweep(folder);
         let (part, ()) = temporary(folder, |part| fs::create_dir(part)).map_err(WriteError::new(folder))?;
-        Ok(Self { part, path: path.to_owned() })
+        let held = hold(&part.path);
+        Ok(Self { part, path: path.to_owned(), _held: held })
     }
 
     /// Where it is filled.
@@ -275,30 +297,75 @@ impl Staging {
         &self.part.path
     }
 
-    /// Gives it its name. What has that name now is put aside first and removed afterwards.
+    /// Gives it its name. A folder that has that name by now is put aside, and removed afterwards if `replaceable` says so of
+    /// it.
     ///
     /// # Errors
-    /// What the system reports; what was there before is there again then.
-    pub fn keep(self) -> Result<(), WriteError> {
+    /// What the system reports, and if the name is taken; what was there before is there again then.
+    pub fn keep(self, replaceable: impl FnOnce(&Path) -> bool) -> Result<(), WriteError> {
         let failed = || WriteError::new(&self.path);
         sync_folder(&self.part.path).map_err(failed())?;
-        let old = if self.path.is_dir() {
-            let (old, ()) = temporary(folder_of(&self.path), |old| fs::create_dir(old)).map_err(failed())?;
-            fs::rename(&self.path, old.path.join("old")).map_err(failed())?;
-            Some(old)
-        } else {
-            None
-        };
+        // Whoever ends the process from here on must not take away what has no other name for a moment.
+        forget(&self.part.path);
+        // (This removes an empty folder, and nothing else.)
+        let _ = fs::remove_dir(&self.path);
+        let old = if fs::symlink_metadata(&self.path).is_ok() { Some(self.put_aside(replaceable)?) } else { None };
         if let Err(source) = fs::rename(&self.part.path, &self.path) {
-            if let Some(old) = old {
+            if let Some(old) = &old {
                 // If this fails as well, nothing better can be done than to leave it where it is.
-                if fs::rename(old.path.join("old"), &self.path).is_err() {
-                    std::mem::forget(old);
-                }
+                let _ = fs::rename(old.join(ASIDE), &self.path);
             }
             return Err(WriteError { path: self.path.clone(), source });
         }
+        if let Some(old) = old {
+            remove(&old);
+        }
         sync_folder(folder_of(&self.path)).map_err(failed())
+    }
+
+    /// Puts what has the name into a temporary folder, and back if it is not to be replaced.
+    fn put_aside(&self, replaceable: impl FnOnce(&Path) -> bool) -> Result<PathBuf, WriteError> {
+        let failed = || WriteError::new(&self.path);
+        let (old, ()) = temporary(folder_of(&self.path), |old| fs::create_dir(old)).map_err(failed())?;
+        let folder = old.path.clone();
+        // From here on it has what must not be lost: nothing removes it but the lines below.
+        forget(&folder);
+        std::mem::forget(old);
+        let aside = folder.join(ASIDE);
+        if let Err(source) = fs::rename(&self.path, &aside) {
+            let _ = fs::remove_dir(&folder);
+            return Err(WriteError { path: self.path.clone(), source });
+        }
+        if replaceable(&aside) {
+            return Ok(folder);
+        }
+        fs::rename(&aside, &self.path).map_err(failed())?;
+        let _ = fs::remove_dir(&folder);
+        let error = io::Error::new(io::ErrorKind::AlreadyExists, "there is something of that name; give another");
+        Err(WriteError { path: self.path.clone(), source: error })
+    }
+}
+
+/// What is replaced, while it has no other name.
+const ASIDE: &str = "replaced";
+
+/// Holds a folder until the handle is closed; `None` where systems do not do that.
+fn hold(folder: &Path) -> Option<File> {
+    let handle = File::open(folder).ok()?;
+    handle.try_lock().ok()?;
+    Some(handle)
+}
+
+/// Removes temporary folders that nobody holds.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_part = name.to_str().is_some_and(|name| name.starts_with(".encaustic-") && name.ends_with(".part"));
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        // What was put aside is somebody's model: it is never swept.
+        if is_part && is_folder && !entry.path().join(ASIDE).exists() && hold(&entry.path()).is_some() {
+            remove(&entry.path());
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use encaustic_engine::device::{self, DeviceName, Precision};
 use encaustic_engine::family::{Contents, Files, Keep, load};
-use encaustic_engine::weights::{MANIFEST, Manifest, Source};
+use encaustic_engine::weights::{Encoding, MANIFEST, Manifest};
 use encaustic_importer::pack::{Options, PackError, Packed, Target, default_vae, pack};
 use futures_lite::future::block_on;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::files::{self, Staging};
 use crate::library::{self, ModelFiles};
 use crate::packing::Folder;
 use crate::progress::Progress;
-use crate::{cli, info_packed, interrupt, machine, measure, memory, sources, terminal};
+use crate::{cli, demo, info_packed, interrupt, machine, measure, memory, sources, terminal};
 
 /// How often the bar is drawn anew at most.
 const DRAWN: Duration = Duration::from_millis(50);
@@ -34,7 +34,8 @@ pub fn run(args: &cli::Import, json: bool) -> Result<(), Failure> {
     let vae_dtype = args.vae_dtype.as_deref().map_or(Ok(default_vae(dtype)), |name| target("vae-dtype", name))?;
     let (model, vae) = machine::files(Some(&args.model), &args.parts)?;
     let out = destination(args, &model)?;
-    interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen_saying("stopping; Ctrl-C again ends at once")
+        .map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
 
     let contents = contents(&model, vae.as_ref())?;
     let about = sources::About::of(&model, contents.manifest.as_ref());
@@ -46,9 +47,13 @@ pub fn run(args: &cli::Import, json: bool) -> Result<(), Failure> {
         packed_by: format!("encaustic {}", env!("CARGO_PKG_VERSION")),
     };
     let hashes = {
-        let (model, vae, packed) = (model.clone(), vae.clone(), contents.manifest.clone());
-        thread::spawn(move || sources::hashes(&model, vae.as_ref(), packed.as_ref(), dtype.files()))
+        let (model, vae) = (model.clone(), vae.clone());
+        let components: Vec<_> = contents.components.iter().map(|component| component.name).collect();
+        thread::spawn(move || sources::hashes(&model, vae.as_ref(), &components, dtype.files()))
     };
+    if contents.manifest.as_ref().is_some_and(is_quantised) {
+        terminal::say("the source is quantised: packing it again does not bring back what was rounded away");
+    }
     let staging = Staging::begin(&out)?;
     let mut progress = Progress::new();
     let packed = write(&contents, &options, staging.folder(), &mut progress);
@@ -60,7 +65,8 @@ pub fn run(args: &cli::Import, json: bool) -> Result<(), Failure> {
     if interrupt::asked() {
         return Err(stopped());
     }
-    staging.keep()?;
+    // It is looked at again: much may have happened meanwhile.
+    staging.keep(|there| args.replace && stranger(there).is_none())?;
     let seconds = begun.elapsed().as_secs_f64();
     // (Before the networks are run, which needs more.)
     let peak = memory::peak();
@@ -71,7 +77,8 @@ pub fn run(args: &cli::Import, json: bool) -> Result<(), Failure> {
         Vec::new()
     };
     progress.clear();
-    let call = if args.out.is_some() { out.display().to_string() } else { name(&out) };
+    let call = terminal::harmless(&if args.out.is_some() { out.display().to_string() } else { name(&out) }).into_owned();
+    let call = if call.contains(' ') { format!("{call:?}") } else { call };
     let report = Report { name: name(&out), call, path: &out, packed: &packed, outputs, seconds, peak };
     if json { terminal::tell(report.to_json()) } else { report.tell() }
 }
@@ -91,10 +98,15 @@ fn destination(args: &cli::Import, model: &ModelFiles) -> Result<PathBuf, Refusa
             ("name", library.join(plain(args.name.as_deref().unwrap_or(&model.name()))?))
         }
     };
+    if fs::symlink_metadata(&path).is_ok_and(|about| !about.is_dir()) {
+        let problem = format!("{} is no folder, and a packed model is one", path.display());
+        return Err(Refusal::new(option, problem).hint("give another name"));
+    }
     if path.exists() {
+        let is_empty = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
         let strange = stranger(&path);
         let hint = match &strange {
-            None if args.replace => None,
+            None if args.replace || is_empty => None,
             None => Some("give another name, or --replace".to_owned()),
             Some(name) => Some(format!("there is {name:?} in it, which no packed model has: give another name")),
         };
@@ -128,7 +140,17 @@ fn stranger(path: &Path) -> Option<String> {
 /// A name that is one for a folder in any system.
 fn plain(name: &str) -> Result<&str, Refusal> {
     let is_odd = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
-    if name.is_empty() || name.len() > 120 || name.starts_with('.') || name.ends_with(['.', ' ']) || name.contains(is_odd) {
+    if name.eq_ignore_ascii_case(demo::NAME) {
+        let problem = format!("{:?} is the model in the box", demo::NAME);
+        return Err(Refusal::new("name", problem).hint("give another with --name"));
+    }
+    if name.is_empty()
+        || name.len() > 120
+        || name.starts_with(['.', '-'])
+        || name.ends_with(['.', ' '])
+        || name.contains(is_odd)
+        || is_device(name.split('.').next().unwrap_or(name))
+    {
         return Err(Refusal::new(
             "name",
             format!("{:?} cannot be the name of a model", name.chars().take(80).collect::<String>()),
@@ -136,6 +158,19 @@ fn plain(name: &str) -> Result<&str, Refusal> {
         .hint(r#"give one of at most 120 bytes without / \ : * ? " < > |, and with no dot at its ends"#));
     }
     Ok(name)
+}
+
+/// Whether Windows has a device of this name in every folder.
+fn is_device(stem: &str) -> bool {
+    let stem = stem.to_ascii_uppercase();
+    let is_port =
+        |kind: &str| stem.strip_prefix(kind).is_some_and(|port| port.len() == 1 && port.bytes().all(|b| b.is_ascii_digit()));
+    ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || ["COM", "LPT"].into_iter().any(is_port)
+}
+
+/// Whether a packed model has quantised parameters.
+fn is_quantised(manifest: &Manifest) -> bool {
+    manifest.tensors.values().any(|tensor| matches!(tensor.dtype, Encoding::Quantised(_)))
 }
 
 /// What a model consists of; it is checked as if it were to make pictures.
@@ -211,7 +246,7 @@ impl Report<'_> {
             "family": manifest.family,
             "title": manifest.title,
             "license": manifest.license,
-            "sources": manifest.sources.iter().map(|Source { file, bytes, sha256 }| json!({"file": file, "bytes": bytes, "sha256": sha256})).collect::<Vec<_>>(),
+            "sources": manifest.sources,
             "shards": manifest.shards.len(),
             "bytes": manifest.bytes(),
             "read": self.read(),

@@ -89,19 +89,20 @@ pub fn weights(
 ) -> Result<Option<(Vec<String>, Checkpoint<'static>)>, Failure> {
     let wrong = |problem: String| Failure::Refused(Refusal::new("model", format!("{}: {component}: {problem}", files.place())));
     let open = |name: &str| -> Result<Source, String> { files.source(name).map_err(|error| error.to_string()) };
+    let inside = |name: &str| if component.is_empty() { name.to_owned() } else { format!("{component}/{name}") };
     match choose_files(&files.list(component), precision) {
         Ok(FileSet::Single(name)) => {
-            let name = format!("{component}/{name}");
+            let name = inside(&name);
             let source = open(&name).map_err(|error| wrong(format!("{name}: {error}")))?;
             let checkpoint = Checkpoint::single(&name, source).map_err(|error| wrong(error.to_string()))?;
             Ok(Some((vec![name], checkpoint)))
         }
         Ok(FileSet::Sharded(index)) => {
-            let index = format!("{component}/{index}");
+            let index = inside(&index);
             let text = files.read(&index).map_err(|error| wrong(error.to_string()))?.unwrap_or_default();
-            let checkpoint = Checkpoint::sharded(&index, &text, |shard| open(&format!("{component}/{shard}")))
-                .map_err(|error| wrong(error.to_string()))?;
-            let shards = checkpoint.headers().map(|(shard, _)| format!("{component}/{shard}")).collect();
+            let checkpoint =
+                Checkpoint::sharded(&index, &text, |shard| open(&inside(shard))).map_err(|error| wrong(error.to_string()))?;
+            let shards = checkpoint.headers().map(|(shard, _)| inside(shard)).collect();
             Ok(Some((shards, checkpoint)))
         }
         Err(FilesError::None) => Ok(None),
@@ -118,7 +119,7 @@ pub fn hash(files: &ModelFiles, component: &str) -> Result<Option<(String, Sha)>
         return Ok(info_packed::hash(&manifest, component));
     }
     let Some(name) = hashed(files, component) else { return Ok(None) };
-    let failed = |error: std::io::Error| Failure::System(format!("{}: {name}: {error}", files.place()));
+    let failed = |error| Failure::hashing(&format!("{}: {name}", files.place()), error);
     let sha = match files.path(&name) {
         Some(path) => hash::of_file(&path).map_err(failed)?,
         None => hash::of_bytes(files.source(&name).map_err(failed)?.bytes()),

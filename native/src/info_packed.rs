@@ -31,14 +31,7 @@ pub struct Packed {
 /// The hash of a packed component: that of the file that it was made from, so that pictures tell the same model by the same
 /// hash whichever way it came in.
 pub(crate) fn hash(manifest: &Manifest, component: &str) -> Option<(String, Sha)> {
-    let is_its = |source: &&Source| source.file.split_once('/').is_some_and(|(folder, _)| folder == component);
-    let source = match manifest.sources.as_slice() {
-        [source] => source,
-        sources => {
-            let mut its = sources.iter().filter(is_its);
-            its.next().filter(|_| its.next().is_none())?
-        }
-    };
+    let source = manifest.source_of(component)?;
     Some((source.file.clone(), Sha::known(&source.sha256)?))
 }
 

@@ -30,9 +30,9 @@ impl Progress {
     /// Something begins that takes a while.
     pub fn wait(&mut self, what: &str) {
         self.is_stepping = false;
-        self.bar.reset();
         self.bar.set_style(style(WAITING));
         self.bar.set_message(what.to_owned());
+        self.bar.reset();
         self.bar.enable_steady_tick(TICK);
     }
 
@@ -50,9 +50,10 @@ impl Progress {
         if !self.is_stepping {
             self.is_stepping = true;
             self.bar.disable_steady_tick();
-            self.bar.reset();
+            self.bar.set_length(of);
             self.bar.set_style(style(template));
             self.bar.set_message(what.to_owned());
+            self.bar.reset();
         }
         self.bar.set_length(of);
         self.bar.set_position(done);

@@ -1,8 +1,7 @@
 //! What a packed model remembers of the files that it was made from.
 
-use encaustic_engine::weights::{Header, Manifest, Precision, Source};
+use encaustic_engine::weights::{Header, MAX_TEXT, Manifest, Precision, Source};
 use encaustic_importer::Training;
-use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::library::ModelFiles;
@@ -27,7 +26,7 @@ impl About {
         if let Some(manifest) = manifest {
             return Self { title: manifest.title.clone(), license: manifest.license.clone() };
         }
-        match model {
+        let Self { title, license } = match model {
             ModelFiles::Single(single) => {
                 let header = MappedFile::open(single.path()).ok().and_then(|file| Header::read(&file).ok());
                 let training = header.map(|header| Training::read(header.metadata())).unwrap_or_default();
@@ -38,7 +37,8 @@ impl About {
                 let card = card.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
                 Self { title: None, license: front_matter(&card, "license") }
             }
-        }
+        };
+        Self { title: title.as_deref().map(line), license: license.as_deref().map(line) }
     }
 }
 
@@ -54,46 +54,51 @@ fn front_matter(card: &str, field: &str) -> Option<String> {
     (!value.is_empty() && value.len() <= 200).then(|| value.to_owned())
 }
 
-/// The files with a model's weights, and the file of another autoencoder, with their hashes. A packed model hands on what
-/// it was itself made from.
+/// What an autoencoder is called among a model's components.
+const VAE: &str = "vae";
+
+/// The files that a model's components came from, with their hashes: of the model, but for its autoencoder if another is
+/// given. A packed model hands on what it was itself made from. `precision` tells which copy of a model's files is read.
 ///
 /// # Errors
-/// If a file cannot be read.
+/// If a file cannot be read, and on Ctrl-C.
 pub fn hashes(
     model: &ModelFiles,
     vae: Option<&ModelFiles>,
-    packed: Option<&Manifest>,
+    components: &[&str],
     precision: Precision,
 ) -> Result<Vec<Source>, Failure> {
-    let mut sources = match packed {
-        Some(manifest) => manifest.sources.clone(),
-        None => of_files(model, precision)?,
-    };
+    let own: Vec<&str> = components.iter().copied().filter(|name| vae.is_none() || *name != VAE).collect();
+    let mut sources = of(model, &own, precision)?;
     if let Some(vae) = vae {
-        sources.extend(of_files(vae, precision)?);
+        sources.extend(of(vae, &[VAE], precision)?);
     }
     Ok(sources)
 }
 
-fn of_files(model: &ModelFiles, precision: Precision) -> Result<Vec<Source>, Failure> {
-    let mut names = Vec::new();
+fn of(model: &ModelFiles, components: &[&str], precision: Precision) -> Result<Vec<Source>, Failure> {
+    if let Some(manifest) = model.manifest()? {
+        let kept = manifest.sources.into_iter().map(|mut source| {
+            source.components.retain(|name| components.contains(&name.as_str()));
+            source
+        });
+        return Ok(kept.filter(|source| !source.components.is_empty()).collect());
+    }
+    let mut names: Vec<(String, Vec<&str>)> = Vec::new();
     match model {
-        ModelFiles::Single(single) => names.push(single.offer().path.to_owned()),
+        ModelFiles::Single(single) => names.push((single.offer().path.to_owned(), components.to_vec())),
         ModelFiles::Folder(_) | ModelFiles::Demo => {
-            let text = model.read("model_index.json").ok().flatten().unwrap_or_default();
-            let index: Value = serde_json::from_slice(&text).unwrap_or_default();
-            let folders = index.as_object().into_iter().flatten().map(|(folder, _)| folder.as_str());
-            // (An autoencoder alone lies in the folder itself.)
-            for folder in folders.chain([""]) {
-                let is_network = ["", "unet", "vae"].contains(&folder) || folder.starts_with("text_encoder");
-                if is_network && let Some((files, _)) = info::weights(model, folder, precision)? {
-                    names.extend(files.into_iter().map(|file| file.trim_start_matches('/').to_owned()));
+            for component in components {
+                // An autoencoder alone lies in the folder itself.
+                let folder = if *component == VAE { info::autoencoder_folder(model) } else { component };
+                if let Some((files, _)) = info::weights(model, folder, precision)? {
+                    names.extend(files.into_iter().map(|file| (file, vec![*component])));
                 }
             }
         }
     }
-    let failed = |name: &str, error: std::io::Error| Failure::System(format!("{}: {name}: {error}", model.place()));
-    let source = |name: String| {
+    let failed = |name: &str, error| Failure::hashing(&format!("{}: {name}", model.place()), error);
+    let source = |(name, components): (String, Vec<&str>)| {
         let (bytes, sha) = match model.path(&name) {
             Some(path) => {
                 let bytes = path.metadata().map_err(|error| failed(&name, error))?.len();
@@ -104,9 +109,19 @@ fn of_files(model: &ModelFiles, precision: Precision) -> Result<Vec<Source>, Fai
                 (source.bytes().len() as u64, hash::of_bytes(source.bytes()))
             }
         };
-        Ok(Source { file: name, bytes, sha256: sha.full().to_owned() })
+        let components = components.into_iter().map(str::to_owned).collect();
+        Ok(Source { file: line(&name), bytes, sha256: sha.full().to_owned(), components })
     };
     names.into_iter().map(source).collect()
+}
+
+/// As much of a text as a manifest takes, on one line.
+fn line(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    while line.len() > MAX_TEXT {
+        line.pop();
+    }
+    line
 }
 
 #[cfg(test)]

@@ -1,14 +1,22 @@
 //! `encaustic verify`: whether the files of models are what they were.
 
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use encaustic_engine::weights::{Checkpoint, Header, MANIFEST, Manifest};
+use encaustic_engine::device::{self, DeviceName, Precision};
+use encaustic_engine::family::{Files, Keep, load};
+use encaustic_engine::weights::{Header, MANIFEST, Manifest, Shard, SourceError, WeightSource};
 use encaustic_importer::pack::{ShardFault, check_shard};
+use futures_lite::future::block_on;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::{Failure, Refusal};
+use crate::hash::Sha;
 use crate::library::{self, ModelFiles};
 use crate::mapped::MappedFile;
 use crate::progress::Progress;
@@ -45,7 +53,8 @@ pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
         Some(model) => vec![pull::find_any(model)?],
         None => library::packed(),
     };
-    interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen_saying("stopping; Ctrl-C again ends at once")
+        .map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
     let mut progress = Progress::new();
     let verdicts: Result<Vec<_>, _> = models.iter().map(|model| verify(model, &mut progress)).collect();
     progress.clear();
@@ -79,43 +88,137 @@ pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
 fn verify(model: &ModelFiles, progress: &mut Progress) -> Result<Verdict, Failure> {
     let mut verdict =
         Verdict { model: model.name(), place: model.place(), bytes: 0, sha256: None, faults: Vec::new(), compared: true };
-    let refuse = |problem: String| Refusal::new("model", format!("{}: {problem}", model.place()));
-    match (model.manifest()?, model) {
-        (Some(manifest), _) => packed(model, &manifest, &mut verdict, progress)?,
-        (None, ModelFiles::Single(single)) => file(single.path(), &mut verdict, progress)?,
-        (None, ModelFiles::Demo | ModelFiles::Folder(_)) => {
-            let hint = "pack it with `encaustic import`: a packed model has the hashes of its files";
-            return Err(refuse("a folder of diffusers says nothing to compare with".to_owned()).hint(hint).into());
+    match (model.manifest(), model) {
+        (Err(refusal), _) => verdict.fault(MANIFEST, refusal.problem),
+        (Ok(Some(manifest)), _) => packed(model, &manifest, &mut verdict, progress)?,
+        (Ok(None), ModelFiles::Single(single)) => match blob(single.path()) {
+            Some(blob) => of_hub(&[blob], &mut verdict, progress)?,
+            None => file(single.path(), &mut verdict, progress)?,
+        },
+        (Ok(None), ModelFiles::Demo | ModelFiles::Folder(_)) => {
+            let blobs = blobs(model);
+            if blobs.is_empty() {
+                let problem = format!("{}: a folder of diffusers says nothing to compare with", model.place());
+                let hint = "pack it with `encaustic import`: a packed model has the hashes of its files";
+                return Err(Refusal::new("model", problem).hint(hint).into());
+            }
+            of_hub(&blobs, &mut verdict, progress)?;
         }
     }
     Ok(verdict)
 }
 
-/// Every shard against its hash, and the whole against what the manifest says is where.
+impl Verdict {
+    fn fault(&mut self, file: &str, problem: String) {
+        self.faults.push(Fault { file: file.to_owned(), problem });
+    }
+}
+
+/// A file of the hub's cache that is called by its SHA-256: as a shard, it has to have that.
+fn blob(path: &Path) -> Option<(PathBuf, Shard)> {
+    let real = fs::canonicalize(path).ok()?;
+    let in_blobs = real.parent().is_some_and(|folder| folder.ends_with("blobs"));
+    let sha = real.file_name()?.to_str().filter(|_| in_blobs).and_then(Sha::known)?;
+    let file = path.file_name()?.to_string_lossy().into_owned();
+    Some((path.to_owned(), Shard { file, bytes: real.metadata().ok()?.len(), sha256: sha.full().to_owned() }))
+}
+
+/// All such files of a model.
+fn blobs(model: &ModelFiles) -> Vec<(PathBuf, Shard)> {
+    let ModelFiles::Folder(root) = model else { return Vec::new() };
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders: Vec<PathBuf> = entries(root).filter(|path| path.is_dir()).chain([root.clone()]).collect();
+    let mut files: Vec<PathBuf> = folders.iter().flat_map(|folder| entries(folder)).filter(|path| path.is_file()).collect();
+    files.sort();
+    files.iter().filter_map(|path| blob(path)).collect()
+}
+
+/// Files of the hub's cache against their names.
+fn of_hub(blobs: &[(PathBuf, Shard)], verdict: &mut Verdict, progress: &mut Progress) -> Result<(), Failure> {
+    let of = blobs.iter().map(|(_, shard)| shard.bytes).sum();
+    for (path, shard) in blobs {
+        check(shard, FileSource::open(path), of, verdict, progress)?;
+    }
+    Ok(())
+}
+
+/// Reads a file to its end and compares it with what it should be.
+fn check(
+    shard: &Shard,
+    source: io::Result<FileSource>,
+    of: u64,
+    verdict: &mut Verdict,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let mut watch = |bytes| {
+        verdict.bytes += bytes;
+        progress.bytes("verifying", verdict.bytes, of);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let found = match source {
+        Ok(source) => check_shard(shard, &source, &mut watch),
+        Err(error) => Err(SourceError::Failed(error.to_string()).into()),
+    };
+    match found {
+        Ok(()) => Ok(()),
+        Err(ShardFault::Stopped) => Err(Failure::Interrupted("while the model was verified".to_owned())),
+        Err(fault) => {
+            verdict.fault(&shard.file, fault.to_string());
+            Ok(())
+        }
+    }
+}
+
+/// A file that is read piece by piece, not mapped: of a mapping, a disk that fails would end this process.
+struct FileSource {
+    file: File,
+    len: u64,
+}
+
+impl FileSource {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len })
+    }
+}
+
+impl WeightSource for FileSource {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, SourceError> {
+        let length = range.end.saturating_sub(range.start).min(self.len);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes));
+        read.map_err(|error| SourceError::Failed(error.to_string()))?;
+        Ok(bytes.into())
+    }
+}
+
+/// Every shard against its hash, and the whole as if it were to make pictures.
 fn packed(model: &ModelFiles, manifest: &Manifest, verdict: &mut Verdict, progress: &mut Progress) -> Result<(), Failure> {
     let of = manifest.bytes();
     for shard in &manifest.shards {
-        let mut watch = |bytes| {
-            verdict.bytes += bytes;
-            progress.bytes("verifying", verdict.bytes, of);
-            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let found = match model.source(&shard.file) {
-            Ok(source) => check_shard(shard, &source, &mut watch),
-            Err(error) => Err(encaustic_engine::weights::SourceError::Failed(error.to_string()).into()),
-        };
-        match found {
-            Ok(()) => {}
-            Err(ShardFault::Stopped) => return Err(Failure::Interrupted("while the model was verified".to_owned())),
-            Err(fault) => verdict.faults.push(Fault { file: shard.file.clone(), problem: fault.to_string() }),
+        match model.path(&shard.file) {
+            Some(path) => check(shard, FileSource::open(&path), of, verdict, progress)?,
+            // The model in the box is part of the program.
+            None => {
+                let source = model.source(&shard.file).map_err(|error| Failure::System(format!("{}: {error}", shard.file)))?;
+                if let Err(fault) = check_shard(shard, &source, &mut |_| ControlFlow::Continue(())) {
+                    verdict.fault(&shard.file, fault.to_string());
+                }
+                verdict.bytes += shard.bytes;
+            }
         }
     }
     if verdict.faults.is_empty() {
-        for component in manifest.components() {
-            let open = |shard: &str| model.source(shard).map_err(|error| error.to_string());
-            if let Err(error) = Checkpoint::packed(manifest, component, open) {
-                verdict.faults.push(Fault { file: MANIFEST.to_owned(), problem: format!("{component}: {error}") });
-            }
+        let compute = block_on(device::open(DeviceName::Cpu, Some(Precision::F32))).map_err(Failure::device)?;
+        let files: Rc<dyn Files> = Rc::new(model.clone());
+        if let Err(error) = load(&files, None, &compute, Keep::InTurn) {
+            verdict.fault(MANIFEST, error.to_string());
         }
     }
     Ok(())
@@ -123,13 +226,13 @@ fn packed(model: &ModelFiles, manifest: &Manifest, verdict: &mut Verdict, progre
 
 /// A file against the hash that it had when it was last read, if its size and time of change are the same.
 fn file(path: &Path, verdict: &mut Verdict, progress: &mut Progress) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::System(format!("{}: {error}", path.display()));
+    let failed = |error| Failure::hashing(&path.display().to_string(), error);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     progress.wait("verifying");
     let source = MappedFile::open(path).map_err(failed)?;
     verdict.bytes = source.bytes().len() as u64;
     if let Err(error) = Header::read(&source) {
-        verdict.faults.push(Fault { file: name, problem: error.to_string() });
+        verdict.fault(&name, error.to_string());
         return Ok(());
     }
     let (known, found) = hash::again(path).map_err(failed)?;
@@ -137,7 +240,7 @@ fn file(path: &Path, verdict: &mut Verdict, progress: &mut Progress) -> Result<(
     if let Some(known) = known.filter(|known| *known != found) {
         let problem =
             format!("its SHA-256 was {} and is {}, though its size and time did not change", known.full(), found.full());
-        verdict.faults.push(Fault { file: name, problem });
+        verdict.fault(&name, problem);
     }
     verdict.sha256 = Some(found.full().to_owned());
     Ok(())

@@ -147,7 +147,11 @@ fn what_cannot_be_packed_is_refused_and_leaves_nothing() {
     let packed = home.join("packed");
     let packed = packed.to_str().unwrap();
     at_home(&home, &["import", model, "--out", packed]).status(0);
-    let cases: [Refused<'_>; 11] = [
+    let cases: [Refused<'_>; 15] = [
+        (&["import", "demo"], &["name: ", "the model in the box", "--name"]),
+        (&["import", model, "--name", "NUL.x"], &["name: "]),
+        (&["import", model, "--name=-q"], &["name: ", "--name"]),
+        (&["import", model, "--out", lora.to_str().unwrap()], &["out: ", "is no folder"]),
         (&["import", model, "--dtype", "q5"], &["dtype: ", "q8 or q4"]),
         (&["import", model, "--vae-dtype", "8"], &["vae-dtype: ", "q8 or q4"]),
         (&["import", model, "--name", "../x"], &["name: ", "cannot be the name of a model"]),
@@ -229,9 +233,9 @@ fn damage_is_told() {
         ("a path", text.replace("model-00001.safetensors", "../model.safetensors"), "the name of a shard"),
     ] {
         fs::write(&manifest, text).unwrap();
-        for command in [&["verify"][..], &["info"], &["generate", "x", "--model"]] {
+        for (command, status) in [(&["verify"][..], 1), (&["info"], 2), (&["generate", "x", "--model"], 2)] {
             let run = at_home(&home, &[command, &[packed.to_str().unwrap()]].concat());
-            run.status(2);
+            run.status(status);
             assert!(run.stderr.contains(words), "{what}: {command:?}: {}", run.stderr);
         }
     }
@@ -239,6 +243,143 @@ fn damage_is_told() {
     let run = encaustic(&["verify", folder.to_str().unwrap()]);
     run.status(2);
     assert!(run.stderr.contains("encaustic import"), "{}", run.stderr);
+}
+
+#[test]
+fn another_vae_is_packed_and_named() {
+    let home = scratch("import-vae");
+    let model = golden_model("sd15");
+    let model = model.to_str().unwrap();
+    let vae = golden_model("sd15").join("vae");
+    let whole = Checkpoint::single_file("sd15");
+    let single = home.join("vae.safetensors");
+    fs::write(&single, whole.only("first_stage_model.").bytes()).unwrap();
+    let packed = home.join("packed");
+    at_home(&home, &["import", model, "--out", packed.to_str().unwrap()]).status(0);
+    let (expected, _) = draw(&home, &[model], &SMALL);
+    let hash = |name: &str| at_home(&home, &["info", name, "--json"]).json();
+    for (name, vae, file) in [
+        ("folder", vae.to_str().unwrap(), "diffusion_pytorch_model.safetensors"),
+        ("model", model, "vae/diffusion_pytorch_model.safetensors"),
+        ("packed", packed.to_str().unwrap(), "vae/diffusion_pytorch_model.safetensors"),
+    ] {
+        at_home(&home, &["import", model, "--vae", vae, "--name", name]).status(0);
+        let (found, told) = draw(&home, &[name], &SMALL);
+        assert!(found["image"].psnr(&expected["image"], 1.0) >= 60.0, "{name}");
+        // The model is still called by its UNet's hash, and of the VAE only what is used is named.
+        let info = hash(name);
+        assert_eq!((&info["hash"], &told["model_hash"]), (&hash(model)["hash"], &hash(model)["hash"]), "{name}: {info}");
+        let sources = info["packed"]["sources"].as_array().unwrap();
+        let of_vae: Vec<_> = sources.iter().filter(|source| source["components"] == serde_json::json!(["vae"])).collect();
+        assert_eq!((of_vae.len(), &of_vae[0]["file"]), (1, &file.into()), "{name}: {sources:?}");
+        assert_eq!(sources.len(), 3, "{name}: {sources:?}");
+    }
+    // A checkpoint with a VAE beside it: one hash each.
+    let config = config(&home, "sd15");
+    let file = home.join("beside.safetensors");
+    fs::write(&file, whole.without("first_stage_model.").bytes()).unwrap();
+    fs::copy(&single, home.join("beside.vae.safetensors")).unwrap();
+    let args = ["import", file.to_str().unwrap(), "--config", config.to_str().unwrap(), "--name", "beside"];
+    at_home(&home, &args).status(0);
+    assert_eq!(hash("beside")["hash"], hash(file.to_str().unwrap())["hash"]);
+}
+
+#[test]
+fn what_appears_meanwhile_is_not_replaced() {
+    use encaustic_launcher::files::Staging;
+    let home = scratch("import-late");
+    let path = home.join("late");
+    let begin = || {
+        let staging = Staging::begin(&path).unwrap();
+        fs::write(staging.folder().join("new"), "new").unwrap();
+        staging
+    };
+    let left = || fs::read_dir(&home).unwrap().flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
+    // Somebody's diary came after the first look.
+    let staging = begin();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("diary"), "dear").unwrap();
+    let error = staging.keep(|there| !there.join("diary").exists()).unwrap_err();
+    assert!(error.to_string().contains("something of that name"), "{error}");
+    assert_eq!((fs::read_to_string(path.join("diary")).unwrap().as_str(), left()), ("dear", vec!["late".into()]));
+    // What may be replaced is, a link as well, and an empty folder is no hindrance.
+    begin().keep(|_| true).unwrap();
+    assert!(path.join("new").is_file() && !path.join("diary").exists());
+    fs::remove_dir_all(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    begin().keep(|_| false).unwrap();
+    assert_eq!((path.join("new").is_file(), left()), (true, vec!["late".into()]));
+    // What a killed process left is removed by the next; what is in use is not.
+    let dead = home.join(".encaustic-1-0.part");
+    fs::create_dir(&dead).unwrap();
+    let (first, second) = (begin(), Staging::begin(&home.join("other")).unwrap());
+    assert!(first.folder().is_dir() && second.folder().is_dir());
+    #[cfg(unix)]
+    assert!(!dead.exists());
+}
+
+#[test]
+fn one_damaged_model_does_not_hide_the_others() {
+    let home = scratch("import-several");
+    let model = golden_model("sd15");
+    for name in ["a", "b", "c"] {
+        at_home(&home, &["import", model.to_str().unwrap(), "--name", name]).status(0);
+    }
+    let folder = |name: &str| PathBuf::from(at_home(&home, &["info", name, "--json"]).json()["place"].as_str().unwrap());
+    fs::write(folder("a").join("manifest.json"), "{").unwrap();
+    let manifest = folder("b").join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let (one, other) = ("unet.mid_block.resnets.0.conv1.weight", "unet.mid_block.resnets.0.conv2.weight");
+    let spoil = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut told = told.clone();
+        change(&mut told);
+        fs::write(&manifest, told.to_string()).unwrap();
+        let run = at_home(&home, &["verify", "--json"]);
+        run.status(1);
+        let models = run.json()["models"].as_array().unwrap().clone();
+        let faults = |name: &str| models.iter().find(|model| model["model"] == name).unwrap()["faults"].clone();
+        assert_eq!((faults("a").as_array().unwrap().len(), faults("c").as_array().unwrap().len()), (1, 0));
+        faults("b").to_string()
+    };
+    // A manifest that was tampered with is no model, even where every shard is as it was.
+    let swapped = spoil(&|told| {
+        let tensors = told["tensors"].as_object_mut().unwrap();
+        let (a, b) = (tensors[one]["pieces"].clone(), tensors[other]["pieces"].clone());
+        tensors.get_mut(one).unwrap()["pieces"] = b;
+        tensors.get_mut(other).unwrap()["pieces"] = a;
+    });
+    assert!(swapped.contains(one) || swapped.contains(other), "{swapped}");
+    let without = spoil(&|told| drop(told["files"].as_object_mut().unwrap().remove("unet/config.json")));
+    assert!(without.contains("unet/config.json"), "{without}");
+    let family = spoil(&|told| told["family"] = "sdxl".into());
+    assert!(family.contains("sdxl"), "{family}");
+    let renamed = spoil(&|told| {
+        let tensors = told["tensors"].as_object_mut().unwrap();
+        let tensor = tensors.remove(one).unwrap();
+        tensors.insert(format!("{one}s"), tensor);
+    });
+    assert!(renamed.contains(one), "{renamed}");
+    let title = spoil(&|told| told["title"] = "two\nlines".into());
+    assert!(title.contains("title"), "{title}");
+}
+
+#[test]
+fn files_of_the_hub_are_verified_by_their_names() {
+    let home = scratch("import-hub-verify");
+    Hub::with_model().run(&home, &["pull", "tester/tiny"]).status(0);
+    at_home(&home, &["verify", "hf:tester/tiny"]).status(0);
+    let blobs = common::hub::cache(&home).join("blobs");
+    let largest = fs::read_dir(blobs).unwrap().flatten().max_by_key(|entry| entry.metadata().unwrap().len()).unwrap().path();
+    let mut bytes = fs::read(&largest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&largest, bytes).unwrap();
+    for _ in 0..2 {
+        let run = at_home(&home, &["verify", "hf:tester/tiny"]);
+        run.status(1);
+        assert!(run.stderr.contains("SHA-256"), "{}", run.stderr);
+    }
 }
 
 /// A full disk leaves the reason and nothing else, and there is no harm for the next try.

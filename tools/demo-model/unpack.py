@@ -13,19 +13,27 @@ def unpack(packed, folder):
     """Writes the folder."""
     manifest = json.loads((packed / "manifest.json").read_text())
     for path, content in manifest["files"].items():
-        to = folder / path
+        to = folder / plain(path, 2)
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
-    shards = [packed / shard["file"] for shard in manifest["shards"]]
+    shards = [packed / plain(shard["file"], 1) for shard in manifest["shards"]]
     components = {}
     for name, tensor in manifest["tensors"].items():
         if "scales" in tensor:
             raise SystemExit(f"{name} is quantised: unpack a model in f16, bf16 or f32")
-        component, _, parameter = name.partition(".")
+        component, _, parameter = plain(name, 1).partition(".")
         components.setdefault(component, {})[parameter] = tensor
     for component, tensors in components.items():
         name = "model" if component.startswith("text_encoder") else "diffusion_pytorch_model"
         write(folder / component / f"{name}.safetensors", tensors, shards)
+
+
+def plain(path, most):
+    """The path, if it is one of a few plain names: a manifest comes from a stranger."""
+    parts = path.split("/")
+    if len(parts) > most or any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in parts):
+        raise SystemExit(f"{path!r} is not accepted as the path of a file")
+    return path
 
 
 def write(path, tensors, shards):

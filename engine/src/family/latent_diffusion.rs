@@ -74,6 +74,10 @@ pub fn load(
     if family.role == Role::Refines {
         return Err(OriginalError::Refiner(family.label).into());
     }
+    if let Some(other) = package.manifest().map(|manifest| &manifest.family).filter(|named| *named != family.id) {
+        let why = format!("the manifest says that it is {other:?}, and its configurations are those of {:?}", family.id);
+        return Err(LoadError::Unsuitable(why));
+    }
     let vae = vae.map(|other| Package::autoencoder(other, family)).transpose()?.map(Rc::new);
     if vae.is_none() {
         package.has_autoencoder()?;

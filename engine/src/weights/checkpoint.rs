@@ -34,6 +34,13 @@ pub struct Stored {
     scales: Vec<Span>,
 }
 
+/// What the tensor with a packed parameter's scales is called beside its name. A parameter in several pieces has `#0`, `#1` and
+/// so on behind that.
+pub const SCALE: &str = "#scale";
+
+/// The tensors of a shard, with their names, by where they begin.
+type ByStart = BTreeMap<u64, (String, TensorInfo)>;
+
 /// A range of bytes of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Span {
@@ -203,12 +210,12 @@ impl<'a> Checkpoint<'a> {
     ) -> Result<Self, CheckpointError> {
         let mut checkpoint = Self { shards: Vec::new(), tensors: BTreeMap::new() };
         // Place in the manifest's list to place in ours, with the tensors of the shard by where they begin.
-        let mut opened: BTreeMap<usize, (usize, BTreeMap<u64, TensorInfo>)> = BTreeMap::new();
+        let mut opened: BTreeMap<usize, (usize, ByStart)> = BTreeMap::new();
         let prefix = format!("{component}.");
         for (name, tensor) in manifest.tensors.range(prefix.clone()..) {
             let Some(path) = name.strip_prefix(&prefix) else { break };
-            let mut spans = |pieces: &[Piece], dtype| -> Result<Vec<Span>, CheckpointError> {
-                let span = |piece: &Piece| {
+            let mut spans = |pieces: &[Piece], base: &str, dtype| -> Result<Vec<Span>, CheckpointError> {
+                let span = |(index, piece): (usize, &Piece)| {
                     let (place, tensors) = match opened.entry(piece.shard) {
                         std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                         std::collections::btree_map::Entry::Vacant(entry) => {
@@ -216,17 +223,20 @@ impl<'a> Checkpoint<'a> {
                         }
                     };
                     let range = piece.offset..piece.offset.saturating_add(piece.bytes);
-                    let found = tensors.get(&piece.offset);
-                    if found.is_some_and(|info| info.range == range && info.dtype == dtype) {
+                    let is_it = |(called, info): &(String, TensorInfo)| {
+                        let is_called = called == &format!("{base}#{index}") || pieces.len() == 1 && called == base;
+                        is_called && info.range == range && info.dtype == dtype
+                    };
+                    if tensors.get(&piece.offset).is_some_and(is_it) {
                         return Ok(Span { shard: *place, range });
                     }
                     let shard = manifest.shards.get(piece.shard).map(|shard| shard.file.clone()).unwrap_or_default();
                     Err(CheckpointError::Unlike { shard, problem: format!("it has no tensor of {name} where the manifest says") })
                 };
-                pieces.iter().map(span).collect()
+                pieces.iter().enumerate().map(span).collect()
             };
-            let pieces = spans(&tensor.pieces, tensor.dtype.stored())?;
-            let scales = spans(&tensor.scales, super::Dtype::F16)?;
+            let pieces = spans(&tensor.pieces, name, tensor.dtype.stored())?;
+            let scales = spans(&tensor.scales, &format!("{name}{SCALE}"), super::Dtype::F16)?;
             let stored = Stored { encoding: tensor.dtype, shape: tensor.shape.clone(), pieces, scales };
             checkpoint.tensors.insert(path.to_owned(), stored);
         }
@@ -239,7 +249,7 @@ impl<'a> Checkpoint<'a> {
         manifest: &Manifest,
         index: usize,
         open: &mut impl FnMut(&str) -> Result<S, String>,
-    ) -> Result<(usize, BTreeMap<u64, TensorInfo>), CheckpointError> {
+    ) -> Result<(usize, ByStart), CheckpointError> {
         let absent = || CheckpointError::Shard { shard: index.to_string(), reason: "the manifest does not name it".to_owned() };
         let shard = manifest.shards.get(index).ok_or_else(absent)?;
         let name = shard.file.clone();
@@ -249,7 +259,8 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::Unlike { shard: name, problem });
         }
         let header = Header::read(&source).map_err(|error| CheckpointError::Header { file: name.clone(), error })?;
-        let tensors = header.tensors().values().map(|info| (info.range.start, info.clone())).collect();
+        let by_start = |(name, info): (&String, &TensorInfo)| (info.range.start, (name.clone(), info.clone()));
+        let tensors = header.tensors().iter().map(by_start).collect();
         self.shards.push(Shard { name, source: Box::new(source), header });
         Ok((self.shards.len() - 1, tensors))
     }

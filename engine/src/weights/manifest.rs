@@ -35,6 +35,8 @@ pub const MAX_MANIFEST_BYTES: usize = 32 << 20;
 /// The most values in a manifest, counted by what separates them. Two bytes of JSON can take hundreds of bytes in memory, so
 /// the limit on the text alone would allow gigabytes. A model with two tokenizers in their longest form has half as many.
 const MAX_VALUES: usize = 1 << 20;
+/// The longest title, licence or name of a source, in bytes.
+pub const MAX_TEXT: usize = 512;
 /// The most shards: together 256 GiB.
 const MAX_SHARDS: usize = 1 << 12;
 
@@ -77,8 +79,11 @@ pub struct Source {
     pub file: String,
     /// Its size.
     pub bytes: u64,
-    /// Its SHA-256, 64 hexadecimal digits.
+    /// Its SHA-256, 64 hexadecimal digits in lower case.
     pub sha256: String,
+    /// Which components' parameters came from it.
+    #[serde(default)]
+    pub components: Vec<String>,
 }
 
 /// A file with numbers.
@@ -150,6 +155,12 @@ pub enum ManifestError {
     /// It was written by a later version.
     #[error("the manifest has the version {0}, and this Encaustic knows versions up to {SCHEMA}: get a newer one")]
     Newer(u32),
+    /// A text that is not one line of reasonable length.
+    #[error("the manifest's {field} is not one line of at most {MAX_TEXT} bytes without control characters")]
+    Text {
+        /// Which.
+        field: &'static str,
+    },
     /// Too many shards, or none.
     #[error("the manifest names {0} shards; 1 to {MAX_SHARDS} are allowed")]
     Shards(usize),
@@ -234,7 +245,20 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
+    /// The file that a component came from, if it is one.
+    pub fn source_of(&self, component: &str) -> Option<&Source> {
+        let mut its = self.sources.iter().filter(|source| source.components.iter().any(|name| name == component));
+        its.next().filter(|_| its.next().is_none())
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
+        let texts = [("title", &self.title), ("license", &self.license)];
+        let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.as_ref()?)));
+        let sources = self.sources.iter().map(|source| ("source", &source.file));
+        let mut all = texts.chain(sources).chain([("family", &self.family), ("packed_by", &self.packed_by)]);
+        if let Some((field, _)) = all.find(|(_, text)| text.len() > MAX_TEXT || text.chars().any(char::is_control)) {
+            return Err(ManifestError::Text { field });
+        }
         if self.shards.is_empty() || self.shards.len() > MAX_SHARDS {
             return Err(ManifestError::Shards(self.shards.len()));
         }

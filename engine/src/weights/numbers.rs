@@ -1,6 +1,7 @@
 //! A parameter's numbers on the way from one file to a device, or to another file.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use burn::tensor::{DType, TensorData};
 use half::f16;
@@ -75,6 +76,21 @@ impl<'a> Numbers<'a> {
             (Self::Plain(from, bytes), _) => convert::tensor(convert::wide(&bytes, from)?, to, shape),
             (Self::Decoded(values), _) => convert::tensor(values, to, shape),
         })
+    }
+
+    /// Some of them, by their places in the order of the tensor; what is beyond the end is left out.
+    pub fn part(&self, range: Range<usize>) -> Numbers<'_> {
+        match self {
+            Self::Plain(dtype, bytes) => {
+                let size = usize::try_from(dtype.size()).unwrap_or(1);
+                let at = |element: usize| element.saturating_mul(size).min(bytes.len());
+                Numbers::Plain(*dtype, bytes.get(at(range.start)..at(range.end)).unwrap_or_default().into())
+            }
+            Self::Decoded(values) => {
+                let end = range.end.min(values.len());
+                Numbers::Decoded(values.get(range.start..end).unwrap_or_default().to_vec())
+            }
+        }
     }
 
     /// How they are written; `None` for decoded ones.

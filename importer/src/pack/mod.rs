@@ -1,8 +1,8 @@
 //! Packing: any model that the engine loads, written as a manifest and shards ([`Manifest`]).
 //!
 //! The engine says what a model consists of ([`Contents`]), wherever it came from; parameters are taken one by one, brought
-//! to the wanted type, collected to shards and handed to a [`Sink`], which has a disk or a browser's storage behind it. At
-//! no time more than one parameter and two shards are in memory.
+//! to the wanted type in runs of a million numbers, collected to shards and handed to a [`Sink`], which has a disk or a browser's
+//! storage behind it. Beside the parameter that the source holds, one shard and a run are in memory, and what the sink keeps.
 
 mod choice;
 mod error;
@@ -10,10 +10,12 @@ mod noise;
 mod shards;
 mod verify;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use encaustic_engine::family::{Component, Contents};
-use encaustic_engine::weights::{Encoding, FORMAT, Manifest, Numbers, PackedTensor, Parameter, SCHEMA};
+use encaustic_engine::weights::{
+    BLOCK, Dtype, EncodeError, Encoded, Encoding, FORMAT, Manifest, Numbers, PackedTensor, Parameter, SCALE, SCHEMA,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -169,34 +171,64 @@ impl<S: Sink> Packer<'_, S> {
         written: &mut Written,
         noise: &mut Noise,
     ) -> Result<(), PackError<S::Error>> {
-        let encoding = choice::encoding(self.options, written.name, parameter);
+        let encoding = choice::encoding(self.options, written.name, parameter, &numbers);
         let name = format!("{}.{}", written.name, parameter.name);
         let wrong = |error| PackError::Numbers { tensor: name.clone(), error };
-        let exact = match encoding {
-            Encoding::Quantised(_) => numbers.values(),
-            Encoding::Plain(_) => None,
-        };
-        let encoded = numbers.encode(encoding).map_err(wrong)?;
         let elements: u64 = parameter.shape.iter().map(|dim| *dim as u64).product();
-        written.parameters += elements;
-        written.written += (encoded.bytes.len() + encoded.scales.len()) as u64;
-        let (mut block, mut scales) = (None, Vec::new());
-        if let (Encoding::Quantised(quant), Some(exact)) = (encoding, exact) {
-            written.quantised += elements;
-            noise.add(&exact, &quant.decode(&encoded.bytes, &encoded.scales, exact.len()), &parameter.shape);
-            block = Some(encaustic_engine::weights::BLOCK);
-            let count = encoded.scales.len() / 2;
-            scales = self.shards.add(&format!("{name}#scale"), shards::F16, &[count], &encoded.scales)?;
-        }
+        let bytes = encoding.bytes(elements).ok_or_else(|| wrong(EncodeError::Type))?;
         let shape = match encoding {
             // Two codes are in a byte.
-            Encoding::Quantised(_) => vec![encoded.bytes.len()],
+            Encoding::Quantised(_) => vec![usize::try_from(bytes).map_err(|_| wrong(EncodeError::Type))?],
             Encoding::Plain(_) => parameter.shape.clone(),
         };
-        let pieces = self.shards.add(&name, encoding.stored(), &shape, &encoded.bytes)?;
+        let mut open = Shards::<S>::begin(&name, encoding.stored(), &shape, bytes);
+        let mut all_scales = Vec::new();
+        for run in runs(&parameter.shape) {
+            let part = numbers.part(run);
+            let exact = match encoding {
+                Encoding::Quantised(_) => part.values(),
+                Encoding::Plain(_) => None,
+            };
+            let Encoded { bytes, scales } = part.encode(encoding).map_err(wrong)?;
+            if let (Encoding::Quantised(quant), Some(exact)) = (encoding, exact) {
+                noise.add(&exact, &quant.decode(&bytes, &scales, exact.len()), row(&parameter.shape));
+            }
+            self.shards.push(&mut open, &bytes)?;
+            all_scales.extend_from_slice(&scales);
+        }
+        written.parameters += elements;
+        written.written += bytes + all_scales.len() as u64;
+        let pieces = open.names();
+        let (mut block, mut scales) = (None, Vec::new());
+        if matches!(encoding, Encoding::Quantised(_)) {
+            written.quantised += elements;
+            block = Some(BLOCK);
+            let mut open =
+                Shards::<S>::begin(&format!("{name}{SCALE}"), Dtype::F16, &[all_scales.len() / 2], all_scales.len() as u64);
+            self.shards.push(&mut open, &all_scales)?;
+            scales = open.names();
+        }
         let tensor =
             PackedTensor { dtype: encoding, shape: parameter.shape.clone(), block, pieces: Vec::new(), scales: Vec::new() };
         self.tensors.push((name, tensor, [pieces, scales]));
         Ok(())
     }
+}
+
+/// How many numbers are brought to another type at a time: the two types together, and what they are measured with, are a few
+/// times as large as this.
+const RUN: usize = 1 << 20;
+
+/// Numbers of a tensor that belong to one output, as in a row of a matrix.
+fn row(shape: &[usize]) -> usize {
+    shape.iter().skip(1).product::<usize>().max(1)
+}
+
+/// The numbers of a tensor in runs of whole rows and whole blocks.
+fn runs(shape: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    let (all, row) = (shape.iter().product::<usize>(), row(shape));
+    // As many rows as there are numbers in a block are always whole blocks.
+    let rows = (RUN / row / BLOCK).max(1) * BLOCK;
+    let step = rows.saturating_mul(row).max(1);
+    (0..all).step_by(step).map(move |start| start..all.min(start.saturating_add(step)))
 }

@@ -11,9 +11,8 @@ pub(super) struct Noise {
 const LANES: usize = 16;
 
 impl Noise {
-    /// Adds a layer: its weights as `[outputs, inputs...]`, before and after.
-    pub(super) fn add(&mut self, exact: &[f32], quantised: &[f32], shape: &[usize]) {
-        let inputs = shape.iter().skip(1).product::<usize>().max(1);
+    /// Adds rows of a layer's weights, each of so many inputs, before and after.
+    pub(super) fn add(&mut self, exact: &[f32], quantised: &[f32], inputs: usize) {
         let input = input(inputs);
         for (exact, quantised) in exact.chunks_exact(inputs).zip(quantised.chunks_exact(inputs)) {
             let (mut outputs, mut errors) = ([0f32; LANES], [0f32; LANES]);

@@ -8,9 +8,6 @@ use sha2::{Digest, Sha256};
 
 use super::error::PackError;
 
-/// The type of scales.
-pub(super) const F16: Dtype = Dtype::F16;
-
 /// Where finished shards go.
 pub trait Sink {
     /// How it fails.
@@ -33,6 +30,24 @@ struct Pending {
 
 /// The data of a shard begins at a multiple of this.
 const ALIGNMENT: usize = 256;
+/// A tensor that is being added.
+pub(super) struct Open {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: u64,
+    done: u64,
+    /// What its pieces are called.
+    names: Vec<String>,
+}
+
+impl Open {
+    /// The names of its pieces, in order.
+    pub(super) fn names(self) -> Vec<String> {
+        self.names
+    }
+}
+
 /// Bytes of a file beside its entries and its data.
 const BEFORE: u64 = 1 << 10;
 /// Bytes of a header that an entry takes beside its name.
@@ -65,29 +80,46 @@ impl<'a, S: Sink> Shards<'a, S> {
         Self { sink, pending: Vec::new(), size: BEFORE, shards: Vec::new(), places: Places::default() }
     }
 
-    /// Adds a tensor, in pieces if it is too large for a file, and tells the names of these.
-    pub(super) fn add(
-        &mut self,
-        name: &str,
-        dtype: Dtype,
-        shape: &[usize],
-        bytes: &[u8],
-    ) -> Result<Vec<String>, PackError<S::Error>> {
-        let element = usize::try_from(dtype.size()).unwrap_or(1);
-        let mut names = Vec::new();
-        for (index, piece) in bytes.chunks(PIECE).enumerate() {
-            let is_whole = piece.len() == bytes.len();
-            let name = if is_whole { name.to_owned() } else { format!("{name}#{index}") };
-            let shape = if is_whole { shape.to_vec() } else { vec![piece.len() / element] };
-            let added = piece.len() as u64 + name.len() as u64 + ENTRY;
-            if self.size + added > MAX_SHARD_BYTES {
-                self.flush()?;
+    /// Begins a tensor of so many bytes, which are [added](Self::push) next, before another is begun.
+    pub(super) fn begin(name: &str, dtype: Dtype, shape: &[usize], bytes: u64) -> Open {
+        Open { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes, done: 0, names: Vec::new() }
+    }
+
+    /// Adds bytes to the tensor that was begun last; what does not go into one shard goes on in the next.
+    pub(super) fn push(&mut self, open: &mut Open, mut bytes: &[u8]) -> Result<(), PackError<S::Error>> {
+        while !bytes.is_empty() {
+            let into_piece = open.done % PIECE as u64;
+            if into_piece == 0 {
+                self.piece(open)?;
             }
-            self.size += added;
-            names.push(name.clone());
-            self.pending.push(Pending { name, dtype: known(dtype)?, shape, bytes: piece.to_vec() });
+            let room = usize::try_from(PIECE as u64 - into_piece).unwrap_or(PIECE);
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            if let Some(last) = self.pending.last_mut() {
+                last.bytes.extend_from_slice(now);
+            }
+            open.done += now.len() as u64;
+            bytes = later;
         }
-        Ok(names)
+        Ok(())
+    }
+
+    /// Begins a piece of a tensor.
+    fn piece(&mut self, open: &mut Open) -> Result<(), PackError<S::Error>> {
+        let left = open.bytes.saturating_sub(open.done);
+        let length = left.min(PIECE as u64);
+        let is_whole = length == open.bytes;
+        let name = if is_whole { open.name.clone() } else { format!("{}#{}", open.name, open.names.len()) };
+        let elements = usize::try_from(length / open.dtype.size()).unwrap_or(PIECE);
+        let shape = if is_whole { open.shape.clone() } else { vec![elements] };
+        let added = length + name.len() as u64 + ENTRY;
+        if self.size + added > MAX_SHARD_BYTES {
+            self.flush()?;
+        }
+        self.size += added;
+        open.names.push(name.clone());
+        let bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(PIECE));
+        self.pending.push(Pending { name, dtype: known(open.dtype)?, shape, bytes });
+        Ok(())
     }
 
     /// Writes the last shard.

@@ -155,7 +155,7 @@ fn plain(name: &str) -> Result<&str, Refusal> {
             "name",
             format!("{:?} cannot be the name of a model", name.chars().take(80).collect::<String>()),
         )
-        .hint(r#"give one of at most 120 bytes without / \ : * ? " < > |, and with no dot at its ends"#));
+        .hint(r#"give one with --name, of at most 120 bytes without / \ : * ? " < > |, that begins with no dot or dash and ends with no dot"#));
     }
     Ok(name)
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::failure::{Failure, Refusal};
 use crate::files::{self, Staging};
 use crate::library::{self, ModelFiles};
+use crate::models::size;
 use crate::packing::Folder;
 use crate::progress::Progress;
 use crate::{cli, demo, info_packed, interrupt, machine, measure, memory, sources, terminal};
@@ -258,18 +259,17 @@ impl Report<'_> {
     }
 
     fn tell(&self) -> Result<(), Failure> {
-        let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         for part in &self.packed.components {
             let output = self.outputs.iter().find(|output| output.component == part.name);
             let layers = part.layer_error.map_or_else(String::new, |error| format!(", layers off by {:.2} %", error * 100.0));
             let output = output.map_or_else(String::new, |output| format!(", output off by {:.3} %", output.error * 100.0));
-            terminal::say(format_args!("{:16} {} -> {}{layers}{output}", part.name, mb(part.read), mb(part.written)));
+            terminal::say(format_args!("{:16} {} -> {}{layers}{output}", part.name, size(part.read), size(part.written)));
         }
         let manifest = &self.packed.manifest;
-        let speed = self.read() as f64 / 1e6 / self.seconds.max(1e-3);
+        let speed = size((self.read() as f64 / self.seconds.max(1e-3)) as u64);
         terminal::say(format_args!(
-            "{} in {}, packed in {:.1} s ({speed:.0} MB/s); use it with --model {}",
-            mb(manifest.bytes()),
+            "{} in {}, packed in {:.1} s ({speed}/s); use it with --model {}",
+            size(manifest.bytes()),
             info_packed::shards(manifest.shards.len()),
             self.seconds,
             self.call,

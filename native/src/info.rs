@@ -13,6 +13,7 @@ use crate::failure::{Failure, Refusal};
 use crate::hash::{self, Sha};
 use crate::info_packed::{self, Packed};
 use crate::library::{ModelFiles, Source};
+use crate::models::size;
 use crate::{info_file, pull, terminal};
 
 /// The component whose file gives the model its hash: it is what distinguishes one model from another.
@@ -225,17 +226,14 @@ fn describe(report: &Report) -> String {
     line("prediction", report.prediction_type.as_deref().unwrap_or("not said (epsilon)"));
     line("parameters", &millions(report.parameters));
     if let Some(packed) = &report.packed {
-        line(
-            "packed",
-            &format!("{:.1} MB in {}, by {}", packed.bytes as f64 / 1e6, info_packed::shards(packed.shards), packed.packed_by),
-        );
+        line("packed", &format!("{} in {}, by {}", size(packed.bytes), info_packed::shards(packed.shards), packed.packed_by));
         for (name, value) in [("title", &packed.title), ("license", &packed.license)] {
             if let Some(value) = value {
                 line(name, value);
             }
         }
         for Origin { file, bytes, .. } in &packed.sources {
-            line("made from", &format!("{file} ({:.1} MB)", *bytes as f64 / 1e6));
+            line("made from", &format!("{file} ({})", size(*bytes)));
         }
     }
     match (&report.hash, &report.sha256, &report.hashed_file) {

@@ -19,6 +19,7 @@ use crate::failure::{Failure, Refusal};
 use crate::hash::Sha;
 use crate::library::{self, ModelFiles};
 use crate::mapped::MappedFile;
+use crate::models::size;
 use crate::progress::Progress;
 use crate::{hash, interrupt, pull, terminal};
 
@@ -77,7 +78,7 @@ pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
     for Verdict { model, bytes, compared, sha256, .. } in &verdicts {
         let found = if *compared { "as it was" } else { "read for the first time: nothing to compare with" };
         let sha256 = sha256.as_deref().map_or_else(String::new, |sha| format!(", SHA-256 {sha}"));
-        terminal::tell(terminal::harmless(&format!("{model}: {found} ({:.1} MB{sha256})", *bytes as f64 / 1e6)))?;
+        terminal::tell(terminal::harmless(&format!("{model}: {found} ({}{sha256})", size(*bytes))))?;
     }
     if verdicts.is_empty() {
         terminal::say("there is no packed model in the library");

@@ -32,9 +32,10 @@ use self::env::Hub;
 pub use self::fault::Fault;
 use self::take::Model;
 use crate::failure::{Failure, Refusal};
+use crate::hash::Cache;
 use crate::library::ModelFiles;
 use crate::single::Single;
-use crate::terminal;
+use crate::{hash, terminal};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -97,7 +98,10 @@ pub fn run(args: &Args, json: bool) -> Result<(), Failure> {
             }
             let hub = Hub::from_env(args.offline)?;
             let precision = if args.variant == Variant::Fp16 { Precision::Half } else { Precision::Full };
-            let model = bring(&hub, &address, precision)?;
+            let mut model = bring(&hub, &address, precision)?;
+            if json {
+                hash_rest(&mut model)?;
+            }
             tell(&address, &model, begun.elapsed().as_secs_f64(), json)
         }
         Wanted::Web(_) if args.offline => Err(Refusal::new("offline", "a URL cannot be fetched without a network").into()),
@@ -155,6 +159,25 @@ fn cached_or_fetched(wanted: &str) -> Result<Model, Failure> {
 fn bring(hub: &Hub, address: &Address, precision: Precision) -> Result<Model, Failure> {
     let (hub, address) = (hub.clone(), address.clone());
     news::aside(move |teller| take::fetched(&hub, &address, precision, teller))
+}
+
+/// Hashes the files whose hashes only their bytes tell.
+fn hash_rest(model: &mut Model) -> Result<(), Failure> {
+    let mut cache = Cache::load();
+    let mut bar = hash::Bar::new();
+    for file in model.files.iter_mut().filter(|file| file.sha256.is_none()) {
+        let sha = cache.of_file(&file.path, &mut |done, of| bar.show("hashing", done, of));
+        bar.clear();
+        match sha {
+            Ok(sha) => file.sha256 = Some(sha.full().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                return Err(Failure::Interrupted("while files were hashed".to_owned()));
+            }
+            Err(error) => return Err(Failure::System(format!("{}: {error}", file.path.display()))),
+        }
+    }
+    cache.save();
+    Ok(())
 }
 
 fn tell(address: &Address, model: &Model, seconds: f64, json: bool) -> Result<(), Failure> {

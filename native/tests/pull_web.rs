@@ -191,3 +191,29 @@ fn only_https_and_this_machine_are_asked() {
         assert!(run.stderr.contains(words) && !run.stderr.contains("secret"), "{url}: {}", run.stderr);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_what_the_next_try_needs_and_no_lock() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let (server, bytes) = server();
+    let folder = scratch("web-interrupt");
+    let args = ["pull", &server.url("x/lighthouse.safetensors"), "--out", folder.to_str().unwrap()];
+    server.trick("GET ", 1, Trick::Header("X-Nothing", String::new()));
+    server.trick("GET ", 1, Trick::Slow(40));
+    let child = server.command(&folder).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (part, begun) = (folder.join(".lighthouse.safetensors.part"), Instant::now());
+    while fs::metadata(&part).map_or(0, |about| about.len()) < 20_000 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing comes");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    Run::new(&args, child.wait_with_output().unwrap()).status(130);
+    assert_eq!(all(&folder), [".lighthouse.safetensors.part", ".lighthouse.safetensors.part.json"]);
+    server.run(&folder, &args).status(0);
+    assert_eq!(fs::read(folder.join("lighthouse.safetensors")).unwrap(), bytes);
+    assert_eq!(all(&folder), ["lighthouse.safetensors"]);
+}

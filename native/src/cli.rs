@@ -160,8 +160,8 @@ pub struct Engine {
 /// Where parts of a model come from.
 #[derive(Debug, Args)]
 pub struct Parts {
-    /// Another VAE: its file, a folder with config.json and weights, or its name in the library. Beside MODEL.safetensors, a file
-    /// MODEL.vae.safetensors is used without asking
+    /// Another VAE: its file, a folder with config.json and weights, its name in the library, or `hf:OWNER/NAME`. Beside
+    /// MODEL.safetensors, a file MODEL.vae.safetensors is used without asking
     #[arg(long, value_name = "PATH|NAME", value_hint = ValueHint::AnyPath, help_heading = "Model and machine")]
     pub vae: Option<PathBuf>,
 
@@ -235,7 +235,7 @@ pub struct Verify {
 #[derive(Debug, Args)]
 pub struct Info {
     /// A `.safetensors` file of any kind, a folder in the layout of diffusers, a name that `encaustic models` lists,
-    /// `hf:OWNER/NAME` on the hub, or `demo`
+    /// `hf:OWNER/NAME` in the hub's cache, or `demo`
     #[arg(value_hint = ValueHint::AnyPath)]
     pub model: String,
 }

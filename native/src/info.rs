@@ -67,7 +67,7 @@ pub struct Part {
 /// # Errors
 /// If there is no such model, or its configurations or headers are malformed.
 pub fn run(model: &str, json: bool) -> Result<(), Failure> {
-    let files = pull::find_any(model)?;
+    let files = pull::find_here(model)?;
     if let ModelFiles::Single(single) = &files {
         return info_file::run(single, json);
     }

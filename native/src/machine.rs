@@ -4,6 +4,7 @@ use std::path::Path;
 
 use encaustic_engine::device::{DeviceName, Precision};
 use encaustic_engine::prediction::Prediction;
+use encaustic_engine::weights;
 use encaustic_importer::Predicts;
 
 use crate::cli;
@@ -40,23 +41,28 @@ impl Machine {
             .parse()
             .map_err(|error: encaustic_engine::device::UnknownDevice| Refusal::new("device", error.to_string()))?;
         // The last: a model that has to be fetched takes its time.
-        let (model, vae) = files(args.model.as_deref(), &args.parts)?;
+        let (model, vae) = files(args.model.as_deref(), &args.parts, weights::Precision::Half)?;
         Ok(Self { model, vae, device, precision })
     }
 }
 
-/// The model and, if another takes the place of its own, the autoencoder.
+/// The model and, if another takes the place of its own, the autoencoder. `copy` is the one of the weights that is fetched from
+/// the hub where it has several.
 ///
 /// # Errors
 /// The first option that is wrong.
-pub fn files(model: Option<&str>, args: &cli::Parts) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
+pub fn files(
+    model: Option<&str>,
+    args: &cli::Parts,
+    copy: weights::Precision,
+) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
     let config = args.config.as_deref();
     if let Some(config) = config.filter(|config| !config.is_dir()) {
         return Err(Refusal::new("config", format!("{}: not a folder", config.display())).into());
     }
     let prediction = args.prediction.as_deref().map(prediction).transpose()?;
-    let mut vae = args.vae.as_deref().map(|path| ModelFiles::autoencoder(path, config)).transpose()?;
-    let model = match pull::find(model)? {
+    let mut vae = args.vae.as_deref().map(|vae| pull::find_vae(vae, config, copy)).transpose()?;
+    let model = match pull::find(model, copy)? {
         ModelFiles::Single(single) => {
             let report = single.model()?;
             let prediction = prediction.or_else(|| beside(&single, report.prediction.as_ref()));

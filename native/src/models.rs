@@ -21,7 +21,8 @@ Examples:
   encaustic models --models ~/stable-diffusion-webui/models --kind lora
   encaustic models --hash --json
 
-Names can be given to `generate --model` and `--vae`, `info` and `rm`.
+Names can be given to `generate --model` and `--vae`, to `info`, and those of our
+own folder to `rm`.
 Models lie in a folder of our own (ENCAUSTIC_HOME moves it), in the trees of other
 programs, which are only read (--models, ENCAUSTIC_MODELS), and in the hub's cache.";
 

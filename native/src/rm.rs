@@ -18,7 +18,7 @@ use crate::library::model;
 use crate::library::places;
 use crate::library::scan::{Found, Layout};
 use crate::models::size;
-use crate::{demo, files, terminal};
+use crate::{demo, files, pull, terminal};
 
 /// What the command line gives the name as.
 const OPTION: &str = "NAME";
@@ -43,6 +43,11 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
         return Err(Refusal::new(OPTION, "the demo model is part of this program and cannot be removed").into());
     }
     let library = Library::open();
+    if let (Some(folder), false) = (pull::folder_of(options.name.trim()), library.knows(&options.name)) {
+        let problem = "it lies in the hub's cache, which other programs use too";
+        let hint = format!("remove it with `hf cache delete` (or huggingface-cli delete-cache), or delete {}", folder.display());
+        return Err(Refusal::new(OPTION, problem).hint(hint).into());
+    }
     let (found, name) = library.find(&options.name, Wanted::Exactly, OPTION)?;
     let own = ours(found)?;
     let about = fs::symlink_metadata(&found.path).map_err(|error| failed(&found.path, &error))?;

@@ -61,6 +61,7 @@ fn every_kind() -> Vec<Sort> {
             "no VAE",
         ),
         ("models/Stable-diffusion/old.ckpt", "checkpoints/old.ckpt", PICKLE.to_vec(), "pickle", "pickle"),
+        ("models/Stable-diffusion/older.PKL", "checkpoints/older.PKL", PICKLE.to_vec(), "pickle", "pickle"),
         ("models/Stable-diffusion/renamed.safetensors", "checkpoints/renamed.safetensors", PICKLE.to_vec(), "pickle", "pickle"),
         ("models/Stable-diffusion/page.safetensors", "checkpoints/page.safetensors", page, "damaged", "a web page"),
         ("models/Stable-diffusion/empty.safetensors", "checkpoints/empty.safetensors", Vec::new(), "damaged", "too few"),
@@ -133,8 +134,15 @@ fn trees_of_other_programs_are_listed_and_never_changed() {
             (&"packed".into(), &"sd1".into(), &411_099.into())
         );
         assert!(packed["what"].as_str().unwrap().contains("Small") && packed["dtypes"]["Q8"].is_u64(), "{packed}");
-        // Of a packed model the hash of its source is known at once.
-        assert_eq!(packed["hash"].as_str().map(str::len), Some(10), "{packed}");
+        // Of a packed model the hash of its source is known at once, and means it as long as the source is not here.
+        let hash = packed["hash"].as_str().unwrap();
+        assert_eq!(hash.len(), 10, "{packed}");
+        for (name, is_it) in [(hash, true), (&format!("packed [{hash}]"), true), ("packed [0000000000]", false)] {
+            let run = house.run(&["info", name, "--json"]);
+            run.status(if is_it { 0 } else { 2 });
+            let words = if is_it { "models/packed" } else { "its hash is" };
+            assert!(run.stdout.contains(words) || run.stderr.contains(words), "{name}: {run:?}");
+        }
         assert_eq!(listed["harbour"]["prediction"], "v_prediction");
         assert_eq!(listed["half"]["missing"], serde_json::json!(["vae"]));
         assert_eq!(listed["lighthouse"]["missing"], serde_json::json!([]));
@@ -174,7 +182,7 @@ fn the_table_fits_and_the_rest_is_picked_by_kind() {
         put(tree.join(path), bytes);
     }
     for (kind, count) in
-        [("checkpoint", 5), ("lora", 2), ("vae", 2), ("embedding", 1), ("pickle", 2), ("damaged", 2), ("taesd", 0)]
+        [("checkpoint", 5), ("lora", 2), ("vae", 2), ("embedding", 1), ("pickle", 3), ("damaged", 2), ("taesd", 0)]
     {
         assert_eq!(house.listed(&["--kind", kind]).len(), count, "{kind}");
     }
@@ -335,6 +343,10 @@ fn pictures_are_drawn_by_name() {
     put(house.own().join("tiny.safetensors"), Checkpoint::single_file("sd15").without("first_stage_model.").bytes());
     put(tree.join("vae/soft.safetensors"), Checkpoint::part("sd15", "vae").bytes());
     put(tree.join("loras/soft.safetensors"), lora());
+    // Folders that are no models hide neither.
+    for folder in ["tiny", "soft"] {
+        fs::create_dir_all(house.root.join(folder)).unwrap();
+    }
     // Its heads and groups are smaller than its family's.
     for (path, text) in support::peculiarities("sd15") {
         put(house.root.join("config").join(path), text);
@@ -363,4 +375,30 @@ fn thousands_of_files_are_no_trouble() {
     house.run(&["info", "word-1234"]).status(0);
     assert!(house.run(&["models"]).stdout.contains("2000 embeddings"));
     assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn folders_that_are_no_models_hide_no_names() {
+    let house = House::new("library-shadow");
+    put(house.own().join("lighthouse.safetensors"), sd("sd15"));
+    put(house.own().join("soft.safetensors"), Checkpoint::single_file("sd15").only("first_stage_model.").bytes());
+    for folder in ["demo/pictures", "lighthouse", "soft", "empty"] {
+        fs::create_dir_all(house.root.join(folder)).unwrap();
+    }
+    for (name, place) in
+        [("demo", "the model in the box"), ("lighthouse", "lighthouse.safetensors"), ("soft", "soft.safetensors")]
+    {
+        let run = house.run(&["info", name, "--json"]);
+        run.status(0);
+        assert!(run.json()["place"].as_str().unwrap().ends_with(place), "{}", run.stdout);
+    }
+    // What is written as a path is one, and what nothing else is called is told as what it is.
+    for name in ["./lighthouse", "lighthouse/", "empty", "."] {
+        let run = house.run(&["info", name]);
+        run.status(2);
+        assert!(run.stderr.contains("there is no model_index.json in it"), "{name}: {}", run.stderr);
+    }
+    copy(&golden_model("sd15"), &house.root.join("lighthouse"));
+    let run = house.run(&["info", "lighthouse", "--json"]);
+    assert_eq!(run.json()["place"], "lighthouse", "a folder that is a model comes first");
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use common::hub::{Hub, Trick, model, sha};
-use common::scratch;
+use common::{Run, scratch};
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 
@@ -19,10 +19,11 @@ fn server() -> (Hub, Vec<u8>) {
     (Hub::serve(BTreeMap::from([("x/lighthouse.safetensors".to_owned(), bytes.clone())])), bytes)
 }
 
-/// Everything below a folder.
+/// Everything in a folder but what the program remembers, where the folder is its home.
 fn all(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != ".cache");
     names.sort();
     names
 }
@@ -43,13 +44,27 @@ fn a_file_is_fetched_into_the_library_and_found_there() {
     assert!(!run.stdout.contains("secret"), "{}", run.stdout);
     assert!(server.seen().iter().all(|seen| !seen.headers.contains_key("authorization")));
 
-    // Again: the same file is there. With a hash that is seen without fetching it.
-    for (args, requests) in [(&["pull", &url][..], 2), (&["pull", &url, "--sha256", &sha(&bytes)], 1)] {
+    // Again: the same file is there, which is seen without fetching it, as long as the server says that its is the same.
+    for (args, requests) in [(&["pull", &url][..], 1), (&["pull", &url, "--sha256", &sha(&bytes)], 1)] {
         let run = server.run(&home, args);
         run.status(0);
         assert!(run.stderr.contains("there already"), "{}", run.stderr);
         assert_eq!(server.seen().len(), requests);
     }
+    for trick in [Trick::Header("ETag", "\"another\"".to_owned()), Trick::Header("ETag", "W/\"weak\"".to_owned())] {
+        server.trick("GET ", 9, trick);
+        let run = server.run(&home, &["pull", &url]);
+        run.status(0);
+        assert!(run.stderr.contains("there already"), "{}", run.stderr);
+        assert_eq!(server.seen().len(), 2, "it is fetched to be compared");
+        server.behave();
+    }
+    // What the variables of the hub say wrong is nothing to another server.
+    let args = ["pull", &url];
+    let mut odd = server.command(&home);
+    let run = Run::new(&args, odd.env("HF_ENDPOINT", "ftp://x").env("HF_TOKEN", "a b").args(args).output().unwrap());
+    run.status(0);
+    server.seen();
     // Another file is not replaced, of whatever length.
     for other in [bytes.iter().map(|byte| byte ^ 1).collect(), vec![1, 2, 3]] {
         fs::write(&path, &other).unwrap();
@@ -175,4 +190,30 @@ fn only_https_and_this_machine_are_asked() {
         run.status(1);
         assert!(run.stderr.contains(words) && !run.stderr.contains("secret"), "{url}: {}", run.stderr);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_what_the_next_try_needs_and_no_lock() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let (server, bytes) = server();
+    let folder = scratch("web-interrupt");
+    let args = ["pull", &server.url("x/lighthouse.safetensors"), "--out", folder.to_str().unwrap()];
+    server.trick("GET ", 1, Trick::Header("X-Nothing", String::new()));
+    server.trick("GET ", 1, Trick::Slow(40));
+    let child = server.command(&folder).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (part, begun) = (folder.join(".lighthouse.safetensors.part"), Instant::now());
+    while fs::metadata(&part).map_or(0, |about| about.len()) < 20_000 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing comes");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    Run::new(&args, child.wait_with_output().unwrap()).status(130);
+    assert_eq!(all(&folder), [".lighthouse.safetensors.part", ".lighthouse.safetensors.part.json"]);
+    server.run(&folder, &args).status(0);
+    assert_eq!(fs::read(folder.join("lighthouse.safetensors")).unwrap(), bytes);
+    assert_eq!(all(&folder), ["lighthouse.safetensors"]);
 }

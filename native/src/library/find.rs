@@ -12,6 +12,7 @@ use crate::library::model_files::ModelFiles;
 use crate::library::names::{self, Case};
 use crate::library::places::{self, Place};
 use crate::library::scan::{self, Found, Layout};
+use crate::pull::address;
 
 /// How many candidates a refusal lists.
 const LISTED: usize = 8;
@@ -82,7 +83,7 @@ impl Library {
             prefer(&mut candidates, |(found, _)| model::is_wanted(found, wanted));
         }
         match candidates.as_slice() {
-            [] => Err(self.absent(name, &shown, option)),
+            [] => Err(self.absent(name, &shown, wanted, option)),
             [one] => Ok(*one),
             [first, rest @ ..] => {
                 // Two ways to one thing, by a link, are no question.
@@ -121,11 +122,16 @@ impl Library {
         };
         let cache = Cache::load();
         let hash = hash.to_ascii_lowercase();
-        let known = |found: &Found| cache.known(&model::hashed_file(found)?);
+        let known = |found: &Found| model::known_hash(found, &cache);
         let is_it = |found: &Found| known(found).is_some_and(|sha| sha.full().starts_with(&hash));
         let named = if name.is_empty() { Vec::new() } else { self.called(name) };
         match named.as_slice() {
-            [] => Ok(self.entries().filter(|(found, _)| is_it(found)).collect()),
+            [] => {
+                let mut its: Vec<_> = self.entries().filter(|(found, _)| is_it(found)).collect();
+                // What is packed has the hash of what it was packed from, which is meant if it is here.
+                prefer(&mut its, |(found, _)| found.layout != Layout::Packed);
+                Ok(its)
+            }
             [(found, name)] => match known(found) {
                 Some(sha) if !is_it(found) && hash.len() >= sha.short().len() => {
                     let problem = format!("{name:?} is here, but its hash is {} and not {hash}", sha.short());
@@ -141,7 +147,7 @@ impl Library {
         }
     }
 
-    fn absent(&self, wanted: &str, shown: &str, option: &str) -> Refusal {
+    fn absent(&self, wanted: &str, shown: &str, kind: Wanted, option: &str) -> Refusal {
         let stem = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
         let names = self.names.iter().map(String::as_str).chain([demo::NAME]);
         let mut entries: Vec<Entry> = names.map(|name| Entry::new(name, &stem(name))).collect();
@@ -151,9 +157,13 @@ impl Library {
             entries.retain(|entry| entry.id != name);
             near.push(format!("{name:?}"));
         }
-        let mut hint = String::from(
-            "give the path of a `.safetensors` file or of a folder with model_index.json, or a name that `encaustic models` lists",
-        );
+        let mut hint = String::from(match kind {
+            Wanted::Exactly => "give a name that `encaustic models` lists in our own folder",
+            Wanted::Any | Wanted::Model | Wanted::Vae => {
+                "give the path of a `.safetensors` file or of a folder with model_index.json, or a name that `encaustic models` \
+                 lists"
+            }
+        });
         match near.as_slice() {
             [] => {}
             [name] => hint += &format!("; did you mean {name}?"),
@@ -161,6 +171,9 @@ impl Library {
         }
         if names::is_hash(wanted.trim()) {
             hint += "; hashes are known once they were computed: `encaustic models --hash`";
+        }
+        if kind != Wanted::Exactly {
+            hint += &elsewhere(wanted);
         }
         Refusal::new(option, format!("there is no {shown:?}")).hint(hint)
     }
@@ -191,6 +204,16 @@ impl Library {
 pub fn packed() -> Vec<ModelFiles> {
     let packed = |found: Found| (found.layout == Layout::Packed).then_some(ModelFiles::Folder(found.path));
     Library::open().found.into_iter().filter_map(packed).collect()
+}
+
+/// What to do about text that may mean something on the hub, or anywhere in the internet.
+fn elsewhere(wanted: &str) -> String {
+    match address::Wanted::parse(wanted) {
+        Ok(address::Wanted::Hub(address)) => format!("; a model on the hub is called `{}{address}`", address::SCHEME),
+        // (Not repeated: there can be secrets in it.)
+        Ok(address::Wanted::Web(_)) => "; a file is fetched first: `encaustic pull URL`".to_owned(),
+        Err(_) => String::new(),
+    }
 }
 
 /// Keeps what fits better, if anything does.

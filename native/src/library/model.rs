@@ -12,7 +12,7 @@ use encaustic_importer::{Component, Naming, Report, inspect};
 use serde::Serialize;
 
 use crate::hash::{Cache, Sha};
-use crate::info_packed::Packed;
+use crate::info_packed::{self, Packed};
 use crate::library::find::Wanted;
 use crate::library::kind::Kind;
 use crate::library::model_files::ModelFiles;
@@ -170,6 +170,15 @@ pub fn hashed_file(found: &Found) -> Option<PathBuf> {
         }
         Layout::Packed | Layout::Pickle => None,
     }
+}
+
+/// The hash of a model as far as it is known without reading weights.
+pub(crate) fn known_hash(found: &Found, cache: &Cache) -> Option<Sha> {
+    if found.layout != Layout::Packed {
+        return cache.known(&hashed_file(found)?);
+    }
+    let manifest = ModelFiles::Folder(found.path.clone()).manifest().ok()??;
+    info_packed::hash(&manifest, info::HASHED).map(|(_, sha)| sha)
 }
 
 /// Whether something is of the kind that is wanted.

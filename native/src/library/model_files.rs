@@ -20,7 +20,7 @@ use crate::pull;
 use crate::single::Single;
 
 /// The largest configuration, vocabulary or index that is read, in bytes. Real ones have less than 5 MB.
-const TEXT_LIMIT: u64 = 64 << 20;
+pub(crate) const TEXT_LIMIT: u64 = 64 << 20;
 
 /// Where a model's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +53,15 @@ impl ModelFiles {
         if path.is_file() {
             return Ok(Self::Single(Single::new(path)));
         }
-        if path.exists() {
+        if is_place(path) {
             return folder(path);
         }
         if wanted.eq_ignore_ascii_case(demo::NAME) {
             return demo_model();
+        }
+        if path.exists() && !Library::open().knows(wanted) {
+            // Which says what such a folder lacks.
+            return folder(path);
         }
         Self::named(wanted, Wanted::Model)
     }
@@ -67,7 +71,7 @@ impl ModelFiles {
     /// # Errors
     /// If there is nothing of that name.
     pub fn find_any(wanted: &str) -> Result<Self, Refusal> {
-        let is_path = Path::new(wanted).exists() || wanted.eq_ignore_ascii_case(demo::NAME);
+        let is_path = is_place(Path::new(wanted)) || wanted.eq_ignore_ascii_case(demo::NAME);
         let is_name = !is_path && Library::open().knows(wanted);
         if is_name { Self::named(wanted, Wanted::Any) } else { Self::find(Some(wanted)) }
     }
@@ -87,9 +91,11 @@ impl ModelFiles {
     /// # Errors
     /// If it is none of these.
     pub fn autoencoder(path: &Path, config: Option<&Path>) -> Result<Self, Refusal> {
-        if !path.exists() {
+        let name = path.to_string_lossy();
+        let is_shadow = || is_name(path) && path.is_dir() && !has_autoencoder(path) && Library::open().knows(&name);
+        if !path.exists() || is_shadow() {
             let library = Library::open();
-            let (found, _) = library.find(&path.to_string_lossy(), Wanted::Vae, "vae")?;
+            let (found, _) = library.find(&name, Wanted::Vae, "vae")?;
             // A file that is gone by now is an error when it is read: names are looked up once.
             return Self::autoencoder_at(&found.path, config);
         }
@@ -106,7 +112,7 @@ impl ModelFiles {
             let problem = format!("{}: this is a {}, and there is no VAE in it", path.display(), report.what());
             return Err(Refusal::new("vae", problem));
         }
-        if ["config.json", "vae/config.json", MANIFEST].iter().any(|file| path.join(file).is_file()) {
+        if has_autoencoder(path) {
             return Ok(Self::Folder(path.to_owned()));
         }
         let problem = if path.exists() { "there is no autoencoder in it" } else { "there is no such file or folder" };
@@ -280,13 +286,35 @@ fn demo_model() -> Result<ModelFiles, Refusal> {
     Ok(ModelFiles::Demo)
 }
 
+/// Whether text that can be a name or a path is a path: a folder that only happens to be called as a model is not meant.
+fn is_place(path: &Path) -> bool {
+    path.exists() && !(is_name(path) && path.is_dir() && !is_model(path))
+}
+
+/// Whether it leads nowhere but into the current folder.
+fn is_name(path: &Path) -> bool {
+    let mut parts = path.components();
+    let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+    is_one && !path.to_string_lossy().contains(['/', '\\'])
+}
+
+/// Whether a folder is called a model by a file in it.
+fn is_model(folder: &Path) -> bool {
+    folder.join(INDEX).is_file() || folder.join(MANIFEST).is_file()
+}
+
+/// Whether a folder is an autoencoder, or a model that has one.
+fn has_autoencoder(folder: &Path) -> bool {
+    ["config.json", "vae/config.json", MANIFEST].iter().any(|file| folder.join(file).is_file())
+}
+
 fn folder(path: &Path) -> Result<ModelFiles, Refusal> {
     let refuse = |problem: &str| Refusal::new("model", format!("{}: {problem}", path.display()));
     let layout = "a model is a `.safetensors` file, a packed model, or a folder in the layout of diffusers, with model_index.json, unet/, vae/ and so on";
     if !path.is_dir() {
         return Err(refuse("neither a folder nor a file").hint(layout));
     }
-    if !path.join(INDEX).is_file() && !path.join(MANIFEST).is_file() {
+    if !is_model(path) {
         return Err(refuse("there is no model_index.json in it").hint(layout));
     }
     Ok(ModelFiles::Folder(path.to_owned()))

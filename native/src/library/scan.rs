@@ -16,7 +16,7 @@ pub(crate) const INDEX: &str = "model_index.json";
 /// What files of weights are called that can be read.
 pub(crate) const ENDING: &str = "safetensors";
 /// What pickles are called.
-const PICKLES: [&str; 4] = ["ckpt", "pt", "pth", "bin"];
+const PICKLES: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
 /// How many folders may lie in one another.
 const DEPTH: usize = 16;
 /// How many files and folders are looked at in one place.
@@ -104,11 +104,14 @@ fn marked(folder: &Path) -> Option<Layout> {
 
 /// What a file is by its name.
 fn ending(path: &Path) -> Option<Layout> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    match ending.as_str() {
-        ENDING => Some(Layout::File),
-        other => PICKLES.contains(&other).then_some(Layout::Pickle),
-    }
+    let ending = path.extension()?.to_str()?;
+    if ending.eq_ignore_ascii_case(ENDING) { Some(Layout::File) } else { is_pickle(path).then_some(Layout::Pickle) }
+}
+
+/// Whether a file is called as pickles are, which can run programs when they are opened.
+pub(crate) fn is_pickle(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| PICKLES.iter().any(|pickle| ending.eq_ignore_ascii_case(pickle)))
 }
 
 /// A folder on the way.

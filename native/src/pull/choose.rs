@@ -4,6 +4,9 @@
 //! opened, whole and in parts, for other libraries. The same rules decide what is fetched and whether a cached copy is whole.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use encaustic_engine::weights::{FileSet, FilesError, Precision, choose_files};
 use serde_json::Value;
@@ -11,6 +14,9 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::names::{is_plain, is_plain_part};
 use crate::failure::Refusal;
+use crate::files::WriteError;
+use crate::library::model_files::TEXT_LIMIT;
+use crate::library::scan::is_pickle;
 
 /// The file that makes a folder a model.
 const INDEX: &str = "model_index.json";
@@ -23,9 +29,6 @@ const SKIPPED: &[&str] = &["safety_checker", "feature_extractor"];
 
 /// How the classes of parts end that have no weights.
 const WEIGHTLESS: &[&str] = &["Scheduler", "Tokenizer", "TokenizerFast", "Processor", "Extractor"];
-
-/// Formats that can run programs.
-const PICKLES: &[&str] = &[".bin", ".ckpt", ".pt", ".pth", ".pkl"];
 
 /// The most that an error lists.
 const LISTED: usize = 20;
@@ -116,7 +119,7 @@ pub(crate) fn choose(
 /// If it is not there, or is of a kind that is not read.
 pub(crate) fn named(repo: &str, file: &str, offers: &[Offer<'_>]) -> Result<Choice, Refusal> {
     let refuse = |problem: String| Refusal::new("source", format!("{repo}: {problem}"));
-    if is_pickle(file) {
+    if is_pickle(file.as_ref()) {
         return Err(refuse(format!("{file} is in a format that can run programs when it is opened, so it is not fetched"))
             .hint("get the `.safetensors` file of this model"));
     }
@@ -142,7 +145,7 @@ fn single(repo: &str, offers: &[Offer<'_>]) -> Result<Choice, Refusal> {
             Err(refuse(format!("there is no model_index.json, and no file of weights beside it; {}", list(below.copied())))
                 .hint(format!("name one: {repo}:FILE")))
         }
-        [] => Err(match offers.iter().find(|offer| is_pickle(offer.name)) {
+        [] => Err(match offers.iter().find(|offer| is_pickle(offer.name.as_ref())) {
             Some(pickle) => refuse(format!(
                 "the only weights are {}, in a format that can run programs when it is opened, so it is not fetched",
                 pickle.name
@@ -155,9 +158,32 @@ fn single(repo: &str, offers: &[Offer<'_>]) -> Result<Choice, Refusal> {
     }
 }
 
-fn is_pickle(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    PICKLES.iter().any(|ending| name.ends_with(ending))
+/// How files of weights end.
+const WEIGHTS: &str = ".safetensors";
+
+/// Refuses a file that is read in whole, as all are that are not weights, if it has more bytes than any real one.
+///
+/// # Errors
+/// With the file and the limit.
+pub(crate) fn is_small(repo: &str, name: &str, size: u64) -> Result<(), Refusal> {
+    if name.ends_with(WEIGHTS) || size <= TEXT_LIMIT {
+        return Ok(());
+    }
+    let (size, limit) = (super::bytes(size), TEXT_LIMIT >> 20);
+    let problem = format!("{repo}: {name} has {size}; of files that are not weights at most {limit} MiB are read");
+    Err(Refusal::new("source", problem))
+}
+
+/// Reads such a file, whatever its length is said to be.
+///
+/// # Errors
+/// If it cannot be read, or has more bytes.
+pub(crate) fn read_small(repo: &str, name: &str, path: &Path) -> Result<Vec<u8>, Fault> {
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    is_small(repo, name, bytes.len() as u64)?;
+    Ok(bytes)
 }
 
 /// The files of an index of shards; `None` if it is none, or names a file elsewhere.

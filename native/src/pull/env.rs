@@ -37,30 +37,36 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Reads the environment.
+    /// Reads the environment; of what only a network needs nothing where there is none.
     ///
     /// # Errors
     /// If a variable cannot be meant so.
     pub fn from_env(offline: bool) -> Result<Self, Refusal> {
         let home = home()?;
         let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")).unwrap_or_else(|| home.join("hub"));
+        if offline || is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE") {
+            let silence = Duration::from_secs(SILENCE);
+            return Ok(Self { endpoint: ENDPOINT.to_owned(), cache, token: None, offline: true, silence });
+        }
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned()).trim_end_matches('/').to_owned();
         let url: Uri = endpoint.parse().map_err(|_| Refusal::new("HF_ENDPOINT", "this is no URL"))?;
         reach::allow(&url).map_err(|fault| Refusal::new("HF_ENDPOINT", fault.to_string()))?;
-        let silence = match text("HF_HUB_DOWNLOAD_TIMEOUT") {
-            None => SILENCE,
-            Some(seconds) => seconds.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)).ok_or_else(|| {
-                Refusal::new("HF_HUB_DOWNLOAD_TIMEOUT", format!("{seconds:?} is no number of seconds from 1 to 86400"))
-            })?,
-        };
-        Ok(Self {
-            endpoint,
-            token: token(&home)?,
-            cache,
-            offline: offline || is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE"),
-            silence: Duration::from_secs(silence),
-        })
+        Ok(Self { endpoint, token: token(&home)?, cache, offline: false, silence: silence()? })
     }
+}
+
+/// How long a silent server is waited for: all that a server other than the hub needs of these variables.
+///
+/// # Errors
+/// If the variable is no number of seconds.
+pub(crate) fn silence() -> Result<Duration, Refusal> {
+    let seconds = match text("HF_HUB_DOWNLOAD_TIMEOUT") {
+        None => SILENCE,
+        Some(seconds) => seconds.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)).ok_or_else(|| {
+            Refusal::new("HF_HUB_DOWNLOAD_TIMEOUT", format!("{seconds:?} is no number of seconds from 1 to 86400"))
+        })?,
+    };
+    Ok(Duration::from_secs(seconds))
 }
 
 /// The folder of everything that belongs to the hub.

@@ -117,6 +117,9 @@ pub enum Fault {
         /// How often without any progress.
         tries: u32,
     },
+    /// By Ctrl-C. Whoever asked for the download has heard of it already.
+    #[error("the download was stopped")]
+    Stopped,
     /// The disk.
     #[error(transparent)]
     Disk(#[from] WriteError),

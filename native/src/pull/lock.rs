@@ -47,11 +47,16 @@ impl Lock {
     pub(crate) fn take(path: &Path) -> Result<Option<Self>, Fault> {
         let failed = |source| WriteError { path: path.to_owned(), source };
         fs::create_dir_all(files::folder_of(path)).map_err(failed)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Ok(None),
-            // Where a file system has no locks there is nothing to wait for.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { _file: file, removed: None })),
+        loop {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                // Between opening and locking, the one that held it may have removed the file: the lock is then on nothing that
+                // anybody else will open.
+                Ok(()) if !is_at(&file, path) => {}
+                // Where a file system has no locks there is nothing to wait for.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Some(Self { _file: file, removed: None })),
+            }
         }
     }
 
@@ -62,10 +67,57 @@ impl Lock {
     }
 }
 
+/// Whether an open file is the one at a path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |about: fs::Metadata| (about.dev(), about.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(one), Ok(other)) => id(one) == id(other),
+        _ => false,
+    }
+}
+
+/// Files have no number here that the standard library tells; that there is one at all leaves the least to chance.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
+        // While it is held: who opens the file from now on makes a new one, and who had opened it sees that it is gone.
         if let Some(path) = &self.removed {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_removed_is_held_by_one_at_a_time() {
+        let path = std::env::temp_dir().join(format!("encaustic-lock-{}", std::process::id()));
+        let (held, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while taken.load(Ordering::SeqCst) < 500 {
+                        let Some(lock) = Lock::take(&path).unwrap() else { continue };
+                        let lock = lock.removed(&path);
+                        assert_eq!(held.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
+                        taken.fetch_add(1, Ordering::SeqCst);
+                        thread::sleep(Duration::from_micros(100));
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
     }
 }

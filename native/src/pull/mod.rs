@@ -32,22 +32,26 @@ use self::env::Hub;
 pub use self::fault::Fault;
 use self::take::Model;
 use crate::failure::{Failure, Refusal};
+use crate::hash::Cache;
 use crate::library::ModelFiles;
 use crate::single::Single;
-use crate::terminal;
+use crate::{hash, terminal};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   encaustic pull stable-diffusion-v1-5/stable-diffusion-v1-5
-      fetches a model's folder from the hub: safetensors only, in half precision where there is one
+      fetches a model's folder from the hub: safetensors only, in half
+      precision where there is one
   encaustic pull OWNER/NAME@REVISION:FILE.safetensors
       fetches one file of a branch, tag or commit
   encaustic pull https://example.com/lighthouse.safetensors --sha256 HEX
       fetches a file into the folder of models and checks it
 
-What is there already is not fetched again, and what was broken off goes on where it ended.
-From the hub: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and HF_HUB_DOWNLOAD_TIMEOUT are
-understood, and the cache is the one that other programs use.
+What is there already is not fetched again, and what was broken off goes on
+where it ended. For a URL the server is asked whether its file is another now.
+From the hub: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and
+HF_HUB_DOWNLOAD_TIMEOUT are understood, and the cache is the one that other
+programs use.
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped.";
 
 /// `encaustic pull`
@@ -97,7 +101,10 @@ pub fn run(args: &Args, json: bool) -> Result<(), Failure> {
             }
             let hub = Hub::from_env(args.offline)?;
             let precision = if args.variant == Variant::Fp16 { Precision::Half } else { Precision::Full };
-            let model = bring(&hub, &address, precision)?;
+            let mut model = bring(&hub, &address, precision)?;
+            if json {
+                hash_rest(&mut model)?;
+            }
             tell(&address, &model, begun.elapsed().as_secs_f64(), json)
         }
         Wanted::Web(_) if args.offline => Err(Refusal::new("offline", "a URL cannot be fetched without a network").into()),
@@ -106,15 +113,31 @@ pub fn run(args: &Args, json: bool) -> Result<(), Failure> {
 }
 
 /// Finds the model that a user means, as [`ModelFiles::find`] does; one on the hub (`hf:OWNER/NAME`) is taken from the cache
-/// if it is whole there, and fetched if not.
+/// if it is whole there, and fetched if not. `precision` is the copy of the weights that is wanted where it has several.
 ///
 /// # Errors
 /// If there is none, and if it cannot be fetched.
-pub fn find(wanted: Option<&str>) -> Result<ModelFiles, Failure> {
+pub fn find(wanted: Option<&str>, precision: Precision) -> Result<ModelFiles, Failure> {
     match wanted.filter(|wanted| is_on_hub(wanted)) {
-        Some(wanted) => on_hub(wanted),
+        Some(wanted) => on_hub(wanted, "model", |wanted| cached_or_fetched(wanted, precision)),
         None => ModelFiles::find(wanted).map_err(Failure::from),
     }
+}
+
+/// Finds an autoencoder, or a model that has one, as [`ModelFiles::autoencoder`] does, on the hub too.
+///
+/// # Errors
+/// If there is none, and if it cannot be fetched.
+pub fn find_vae(wanted: &Path, config: Option<&Path>, precision: Precision) -> Result<ModelFiles, Failure> {
+    let fetched = match wanted.to_str().filter(|wanted| is_on_hub(wanted)) {
+        Some(wanted) => match on_hub(wanted, "vae", |wanted| cached_or_fetched(wanted, precision))? {
+            ModelFiles::Single(single) => Some(single.path().to_owned()),
+            ModelFiles::Folder(path) => Some(path),
+            ModelFiles::Demo => None,
+        },
+        None => None,
+    };
+    Ok(ModelFiles::autoencoder(fetched.as_deref().unwrap_or(wanted), config)?)
 }
 
 /// Finds anything that has a name, as [`ModelFiles::find_any`] does, on the hub too.
@@ -122,39 +145,110 @@ pub fn find(wanted: Option<&str>) -> Result<ModelFiles, Failure> {
 /// # Errors
 /// If there is nothing of the kind, and if it cannot be fetched.
 pub fn find_any(wanted: &str) -> Result<ModelFiles, Failure> {
-    if is_on_hub(wanted) { on_hub(wanted) } else { ModelFiles::find_any(wanted).map_err(Failure::from) }
+    if !is_on_hub(wanted) {
+        return ModelFiles::find_any(wanted).map_err(Failure::from);
+    }
+    on_hub(wanted, "model", |wanted| cached_or_fetched(wanted, Precision::Half))
+}
+
+/// As [`find_any`], but without a network: of the hub's models those that are whole in the cache.
+///
+/// # Errors
+/// If there is nothing of the kind here, with what fetches it.
+pub fn find_here(wanted: &str) -> Result<ModelFiles, Failure> {
+    if !is_on_hub(wanted) {
+        return ModelFiles::find_any(wanted).map_err(Failure::from);
+    }
+    on_hub(wanted, "model", |wanted| {
+        let address = Address::parse(wanted)?;
+        Ok(take::cached(&Hub::from_env(true)?, &address, Precision::Half)?)
+    })
+}
+
+/// The folder of the hub's cache where something of this name lies, whole or not.
+pub(crate) fn folder_of(wanted: &str) -> Option<PathBuf> {
+    let address = Address::parse(wanted).ok().filter(|_| is_on_hub(wanted))?;
+    let folder = store::Store::new(&Hub::from_env(true).ok()?, &address).folder();
+    folder.is_dir().then_some(folder)
 }
 
 fn is_on_hub(wanted: &str) -> bool {
     wanted.starts_with(SCHEME) && !Path::new(wanted).exists()
 }
 
-fn on_hub(wanted: &str) -> Result<ModelFiles, Failure> {
-    let model = cached_or_fetched(wanted).map_err(|failure| match failure {
-        Failure::Refused(refusal) if refusal.field == "source" => Refusal { field: "model".to_owned(), ..refusal }.into(),
+/// A model of the hub as `get` has it; `option` is the one that named it.
+fn on_hub(wanted: &str, option: &str, get: impl FnOnce(&str) -> Result<Model, Failure>) -> Result<ModelFiles, Failure> {
+    let model = get(wanted).map_err(|failure| match failure {
+        Failure::Refused(refusal) if refusal.field == "source" => Refusal { field: option.to_owned(), ..refusal }.into(),
         failure => failure,
     })?;
     Ok(if model.is_file { ModelFiles::Single(Single::new(&model.path)) } else { ModelFiles::Folder(model.path) })
 }
 
-fn cached_or_fetched(wanted: &str) -> Result<Model, Failure> {
+fn cached_or_fetched(wanted: &str, precision: Precision) -> Result<Model, Failure> {
     let address = Address::parse(wanted)?;
-    let hub = Hub::from_env(false)?;
-    match take::cached(&hub, &address, Precision::Half) {
-        Ok(model) => Ok(model),
-        Err(Fault::Refused(missing)) if hub.offline => Err(missing.into()),
-        Err(_) => {
-            let begun = Instant::now();
-            let model = bring(&hub, &address, Precision::Half)?;
-            terminal::say(summary(&address, &model, begun.elapsed().as_secs_f64()));
+    let begun = Instant::now();
+    // What is whole needs nothing of the hub, its variables included.
+    let model = match take::cached(&Hub::from_env(true)?, &address, precision) {
+        Ok(cached) if precision == Precision::Full && has_stand_in(&cached) => return as_trained(&address, cached),
+        Ok(cached) => return Ok(cached),
+        Err(fault) => match (Hub::from_env(false)?, fault) {
+            (hub, Fault::Refused(missing)) if hub.offline => return Err(missing.into()),
+            (hub, _) => bring(&hub, &address, precision)?,
+        },
+    };
+    terminal::say(summary(&address, &model, begun.elapsed().as_secs_f64()));
+    Ok(model)
+}
+
+/// Whether a half-precision copy stands in for the one as trained.
+fn has_stand_in(model: &Model) -> bool {
+    !model.is_file && model.files.iter().any(|file| file.name.contains(".fp16."))
+}
+
+/// The model as trained, where the cache has a half-precision copy: the repository may have no other, which only the hub knows.
+/// It is asked for the commit that is there: nobody wants another model for a finer copy.
+fn as_trained(address: &Address, cached: Model) -> Result<Model, Failure> {
+    let (hub, begun) = (Hub::from_env(false)?, Instant::now());
+    let same = Address { revision: cached.commit.clone(), ..address.clone() };
+    let brought = if hub.offline { None } else { Some(bring(&hub, &same, Precision::Full)) };
+    match brought {
+        Some(Ok(model)) => {
+            if fetched(&model) > 0 {
+                terminal::say(summary(&same, &model, begun.elapsed().as_secs_f64()));
+            }
             Ok(model)
         }
+        None | Some(Err(Failure::Fetch(Fault::Unreachable { .. } | Fault::Silent { .. } | Fault::Status { .. }))) => {
+            terminal::say(format_args!("{address}: the half-precision copy is used, as the hub cannot be asked for another"));
+            Ok(cached)
+        }
+        Some(Err(failure)) => Err(failure),
     }
 }
 
 fn bring(hub: &Hub, address: &Address, precision: Precision) -> Result<Model, Failure> {
     let (hub, address) = (hub.clone(), address.clone());
     news::aside(move |teller| take::fetched(&hub, &address, precision, teller))
+}
+
+/// Hashes the files whose hashes only their bytes tell.
+fn hash_rest(model: &mut Model) -> Result<(), Failure> {
+    let mut cache = Cache::load();
+    let mut bar = hash::Bar::new();
+    for file in model.files.iter_mut().filter(|file| file.sha256.is_none()) {
+        let sha = cache.of_file(&file.path, &mut |done, of| bar.show("hashing", done, of));
+        bar.clear();
+        match sha {
+            Ok(sha) => file.sha256 = Some(sha.full().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                return Err(Failure::Interrupted("while files were hashed".to_owned()));
+            }
+            Err(error) => return Err(Failure::System(format!("{}: {error}", file.path.display()))),
+        }
+    }
+    cache.save();
+    Ok(())
 }
 
 fn tell(address: &Address, model: &Model, seconds: f64, json: bool) -> Result<(), Failure> {
@@ -225,4 +319,15 @@ pub fn cached_at(hub: &Hub) -> Vec<Cached> {
         Some(Cached { name, path: model.path, revision: address.revision })
     };
     store::all(hub).into_iter().filter_map(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_fits_a_terminal() {
+        let wide: Vec<&str> = EXAMPLES.lines().filter(|line| line.chars().count() >= 80).collect();
+        assert_eq!(wide, Vec::<&str>::new());
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::bar::Bar;
 use super::fault::Fault;
@@ -17,6 +17,9 @@ const NEWS: usize = 64;
 
 /// How often to look for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long a download may take to put its things away after Ctrl-C. One that waits for a silent server does not hear of it.
+const TIDYING: Duration = Duration::from_millis(300);
 
 const STOPPING: &str = "\nstopping; what was fetched is kept";
 
@@ -98,7 +101,9 @@ pub(crate) fn aside<T: Send + 'static>(
     loop {
         if interrupt::asked() {
             bar.clear();
-            return Err(Failure::Interrupted("during the download; the same command goes on from there".to_owned()));
+            let end = Instant::now() + TIDYING;
+            while !matches!(news.recv_timeout(GLANCE), Err(RecvTimeoutError::Disconnected)) && Instant::now() < end {}
+            return Err(stopped());
         }
         match news.recv_timeout(GLANCE) {
             Ok(news) => bar.show(news),
@@ -112,5 +117,9 @@ pub(crate) fn aside<T: Send + 'static>(
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(Fault::Broken(text.unwrap_or_else(|| "it did not say why".to_owned())))
     });
-    outcome.map_err(Failure::from)
+    outcome.map_err(|fault| if matches!(fault, Fault::Stopped) { stopped() } else { fault.into() })
+}
+
+fn stopped() -> Failure {
+    Failure::Interrupted("during the download; the same command goes on from there".to_owned())
 }

@@ -17,13 +17,13 @@ use super::fault::{Fault, host};
 /// Why an address is refused.
 pub(crate) const PRIVATE: &str =
     "it is an address of this machine or of a private network, and a server in the internet named it";
-const LINK_LOCAL: &str = "no model is fetched from a link-local address";
+const LINK_LOCAL: &str = "no model is fetched from a link-local address, or from one where a cloud has its metadata";
 const PLAIN: &str = "models are fetched over https; plain http is for servers on this machine";
 
 /// How far connections go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Anywhere but to link-local addresses.
+    /// Anywhere but to link-local addresses and those of clouds' metadata services.
     Any,
     /// To public addresses.
     Public,
@@ -125,8 +125,30 @@ fn literal(name: &str) -> Option<IpAddr> {
 fn is_out_of_reach(reach: Reach, ip: IpAddr) -> bool {
     match (reach, plain(ip)) {
         (Reach::Public, ip) => is_private(ip),
-        (Reach::Any, IpAddr::V4(ip)) => ip.is_link_local(),
-        (Reach::Any, IpAddr::V6(ip)) => ip.is_unicast_link_local(),
+        (Reach::Any, IpAddr::V4(ip)) => is_nobodys_4(ip),
+        (Reach::Any, IpAddr::V6(ip)) => {
+            let is_nobodys = ip.is_unicast_link_local() || METADATA_6.contains(&ip);
+            is_nobodys || embedded(ip).is_some_and(is_nobodys_4)
+        }
+    }
+}
+
+/// Where clouds tell a machine its secrets, beside link-local addresses: Alibaba's, and Amazon's of the sixth version.
+const METADATA_4: [Ipv4Addr; 1] = [Ipv4Addr::new(100, 100, 100, 200)];
+const METADATA_6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
+
+/// Whether no model can be at an address, at home or abroad.
+fn is_nobodys_4(ip: Ipv4Addr) -> bool {
+    ip.is_link_local() || METADATA_4.contains(&ip)
+}
+
+/// The address of the fourth version that one of the sixth carries: NAT64, 6to4 and the old compatible form.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
     }
 }
 
@@ -146,22 +168,22 @@ fn is_private(ip: IpAddr) -> bool {
 }
 
 fn is_private_4(ip: Ipv4Addr) -> bool {
-    let [first, second, ..] = ip.octets();
-    // 0/8 means this machine on some systems; 100.64/10 is what providers share among customers.
-    let is_shared = first == 0 || (first == 100 && (64..128).contains(&second));
+    let is_shared = match ip.octets() {
+        // 0/8 means this machine on some systems; 100.64/10 is what providers share among customers; 192.0.0/24 is for
+        // protocols, 198.18/15 for measurements, and what comes from 240/4 on is kept back.
+        [0, ..] | [100, 64..128, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..] => true,
+        _ => false,
+    };
     ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_broadcast() || ip.is_multicast() || is_shared
 }
 
 fn is_private_6(ip: Ipv6Addr) -> bool {
-    let embedded = match ip.segments() {
-        // NAT64, 6to4 and the old compatible form carry an address of the fourth version.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
-            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
-        }
-        _ => None,
+    let is_local = match ip.segments() {
+        // What sites used before unique local addresses, NAT64 of a network's own, and Teredo, which leads behind routers.
+        [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] => true,
+        _ => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
     };
-    let is_local = ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local();
-    is_local || ip.is_multicast() || embedded.is_some_and(is_private_4)
+    is_local || ip.is_multicast() || embedded(ip).is_some_and(is_private_4)
 }
 
 #[cfg(test)]
@@ -187,6 +209,12 @@ mod tests {
             "https://169.254.169.254/x",
             "https://[fe80::1]/x",
             "https://[::ffff:169.254.169.254]/x",
+            "https://[::169.254.169.254]/x",
+            "https://[64:ff9b::a9fe:a9fe]/x",
+            "https://[2002:a9fe:a9fe::1]/x",
+            "https://[fd00:ec2::254]/x",
+            "https://100.100.100.200/x",
+            "https://[64:ff9b::6464:64c8]/x",
             "http://127.0.0.1.example.com/x",
         ] {
             assert!(allow(&url(bad)).is_err(), "{bad}");
@@ -210,8 +238,32 @@ mod tests {
             "https://[::ffff:10.0.0.1]/x",
             "https://[64:ff9b::7f00:1]/x",
             "https://[fd00::1]/x",
+            "https://198.18.0.1/x",
+            "https://198.19.255.1/x",
+            "https://240.0.0.1/x",
+            "https://192.0.0.8/x",
+            "https://[fec0::1]/x",
+            "https://[feff::1]/x",
+            "https://[64:ff9b:1::808:808]/x",
+            "https://[2001:0:4136:e378::1]/x",
+            "https://[2002:c612:1::1]/x",
         ] {
             assert!(follow(&from, &url(bad), Reach::Any, Names::Ours).is_err(), "{bad}");
+        }
+        for good in [
+            "198.17.0.1",
+            "198.20.0.1",
+            "192.0.1.1",
+            "100.128.0.1",
+            "223.255.255.1",
+            "[2001:4860:4860::8888]",
+            "[64:ff9b::808:808]",
+        ] {
+            assert_eq!(
+                follow(&from, &url(&format!("https://{good}/x")), Reach::Any, Names::Ours).unwrap(),
+                Reach::Public,
+                "{good}"
+            );
         }
         assert_eq!(follow(&from, &url("https://8.8.8.8/x"), Reach::Any, Names::Ours).unwrap(), Reach::Public);
         assert_eq!(follow(&from, &url("https://1.1.1.1/y"), Reach::Any, Names::Ours).unwrap(), Reach::Any);

@@ -11,7 +11,7 @@ use encaustic_engine::weights::Precision;
 use serde::Serialize;
 
 use super::address::Address;
-use super::choose::{Choice, Offer, choose, named};
+use super::choose::{Choice, Offer, choose, is_small, named, read_small};
 use super::env::Hub;
 use super::fault::Fault;
 use super::fetch::{Wish, fetch};
@@ -23,7 +23,6 @@ use super::news::Teller;
 use super::store::Store;
 use crate::failure::Refusal;
 use crate::files::{self, WriteError};
-use crate::hash;
 
 /// A model that is there.
 #[derive(Clone, Debug)]
@@ -45,7 +44,7 @@ pub struct Got {
     pub name: String,
     /// How many bytes it has.
     pub size: u64,
-    /// Its SHA-256.
+    /// Its SHA-256, where it is known without reading the file.
     pub sha256: Option<String>,
     /// Whether it had been there before.
     pub cached: bool,
@@ -63,7 +62,7 @@ pub fn cached(hub: &Hub, address: &Address, precision: Precision) -> Result<Mode
     let place = store.folder();
     let lacks = |problem: String| {
         Refusal::new("source", format!("{address} is not whole in the cache ({}): {problem}", place.display()))
-            .hint(format!("fetch it where there is a network: encaustic pull {address}"))
+            .hint(format!("fetch it first, where there is a network: encaustic pull {address}"))
     };
     let commit = store.commit().ok_or_else(|| lacks(format!("nothing is there of {:?}", address.revision)))?;
     let names = store.names(&commit);
@@ -73,7 +72,10 @@ pub fn cached(hub: &Hub, address: &Address, precision: Precision) -> Result<Mode
     let offers: Vec<Offer<'_>> = names.iter().map(|name| Offer { name, size: None }).collect();
     let read = |name: &str| {
         let path = store.snapshot(&commit).join(name);
-        fs::read(&path).map_err(|error| Fault::from(lacks(format!("{name}: {error}"))))
+        read_small(&address.repo, name, &path).map_err(|fault| match fault {
+            Fault::Disk(error) => Fault::from(lacks(format!("{name}: {}", error.source))),
+            fault => fault,
+        })
     };
     let choice = match &address.file {
         Some(file) => named(&address.repo, file, &offers).map_err(Fault::from),
@@ -100,13 +102,13 @@ pub(crate) fn fetched(hub: &Hub, address: &Address, precision: Precision, teller
     teller.wait(format!("asking for {address}"));
     let listing = remote.listing(teller)?;
     let store = Store::new(hub, address);
-    let mut work = Work { remote, client: &client, store, listing: &listing, files: BTreeMap::new() };
+    let mut work = Work { repo: &address.repo, remote, client: &client, store, listing: &listing, files: BTreeMap::new() };
     let offers: Vec<Offer<'_>> = listing.files.iter().map(|file| Offer { name: &file.name, size: file.size }).collect();
     let choice = match &address.file {
         Some(file) => named(&address.repo, file, &offers)?,
         None => choose(&address.repo, &offers, precision, |name| {
             let path = work.get(name, teller)?;
-            fs::read(&path).map_err(|source| WriteError { path, source }.into())
+            read_small(&address.repo, name, &path)
         })?,
     };
     teller.total(work.total(choice.names()));
@@ -131,6 +133,7 @@ fn model(store: &Store, commit: String, choice: &Choice, files: Vec<Got>) -> Mod
 
 /// A download under way.
 struct Work<'a> {
+    repo: &'a str,
     remote: Remote<'a>,
     client: &'a Client,
     store: Store,
@@ -167,6 +170,7 @@ impl Work<'_> {
     fn fetch(&self, name: &str, teller: &mut Teller) -> Result<Got, Fault> {
         let commit = &self.listing.commit;
         let promise = self.remote.promise(commit, name, teller)?;
+        is_small(self.repo, name, promise.size)?;
         let (blob, part) = (self.store.blob(&promise.etag), self.store.part(&promise.etag));
         let folder = files::folder_of(&blob);
         fs::create_dir_all(folder).map_err(|source| WriteError { path: folder.to_owned(), source })?;
@@ -190,7 +194,7 @@ impl Work<'_> {
         }
         let path = self.store.link(commit, name, &promise.etag)?;
         drop(lock);
-        let sha256 = promise.sha().map(str::to_owned).or_else(|| sha_of(&path));
+        let sha256 = promise.sha().map(str::to_owned);
         Ok(Got { name: name.to_owned(), size: promise.size, sha256, cached: is_there, path })
     }
 }
@@ -199,15 +203,13 @@ impl Work<'_> {
 fn held(store: &Store, commit: &str, name: &str) -> Result<Got, Fault> {
     let path = store.snapshot(commit).join(name);
     let about = fs::metadata(&path).map_err(|source| WriteError { path: path.clone(), source })?;
-    Ok(Got { name: name.to_owned(), size: about.len(), sha256: sha_of(&path), cached: true, path })
+    Ok(Got { name: name.to_owned(), size: about.len(), sha256: promised(&path), cached: true, path })
 }
 
-/// The SHA-256 of a file in the cache: large ones are called by it, small ones are read.
-fn sha_of(path: &Path) -> Option<String> {
-    let target = fs::read_link(path).ok();
-    let name = target.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
-    match name.filter(|name| is_hex(name, 64)) {
-        Some(sha) => Some(sha.to_owned()),
-        None => hash::of_file(path).ok().map(|sha| sha.full().to_owned()),
-    }
+/// The SHA-256 by which the cache calls the blob that a name leads to. It calls large ones so; what is no link, as on Windows
+/// and in copies, and small ones would have to be read.
+fn promised(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    let is_blob = target.parent().is_some_and(|folder| folder.ends_with("blobs"));
+    target.file_name()?.to_str().filter(|name| is_blob && is_hex(name, 64)).map(str::to_owned)
 }

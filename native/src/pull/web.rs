@@ -4,15 +4,17 @@
 //! harmless, its header is read before it gets that name, and nothing that is there already is ever replaced.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use directories::ProjectDirs;
 use encaustic_engine::weights::Header;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use ureq::http::Uri;
 
-use super::env::Hub;
+use super::env;
 use super::fault::{Fault, host};
 use super::fetch::{Fetched, Wish, again, fetch};
 use super::lock::Lock;
@@ -25,6 +27,9 @@ use crate::mapped::MappedFile;
 use crate::{hash, library, terminal};
 
 const ENDING: &str = ".safetensors";
+
+/// The longest receipt that is read, in bytes.
+const RECEIPT: u64 = 4096;
 
 /// A file that is there.
 struct Got {
@@ -61,7 +66,7 @@ pub(super) fn run(url: Uri, sha: Option<&str>, out: Option<&Path>, json: bool) -
         return Err(Refusal::new("sha256", "a SHA-256 has 64 hexadecimal digits").into());
     }
     let target = Target::of(out)?;
-    let silence = Hub::from_env(false)?.silence;
+    let silence = env::silence()?;
     let shown = format!("https://{}{}", host(&url), url.path()).replacen("https", url.scheme_str().unwrap_or("https"), 1);
     let got = news::aside(move |teller| {
         let client = Client::new(silence);
@@ -115,7 +120,9 @@ fn bring(client: &Client, url: &Uri, sha: Option<&str>, target: &Target, teller:
                 .hint(format!("the name must end in {ENDING}; if the file is one, name it with --out FILE{ENDING}"))
         })?),
     };
-    let expected = sha.or(told.sha.as_deref());
+    let receipt = Receipt::place(url);
+    let before = receipt.as_deref().and_then(|place| Receipt::read(place, &told));
+    let expected = sha.or(told.sha.as_deref()).or(before.as_deref());
     if let Some(got) = existing(&path, expected, told.size)? {
         return Ok(got);
     }
@@ -146,10 +153,46 @@ fn bring(client: &Client, url: &Uri, sha: Option<&str>, target: &Target, teller:
     })?;
     let kept = keep(&part, &path, &fetched);
     let _ = fs::remove_file(&note);
-    if kept.is_err() {
-        let _ = fs::remove_file(&part);
+    match &kept {
+        Ok(got) => Receipt::write(receipt.as_deref(), &told, got),
+        Err(_) => drop(fs::remove_file(&part)),
     }
     kept
+}
+
+/// What was fetched from a URL, kept in our cache folder: while the server says that the file is the same, it is not fetched to
+/// be compared with the one that is here. Nothing is lost without it but time.
+#[derive(Debug, Serialize, Deserialize)]
+struct Receipt {
+    size: u64,
+    version: String,
+    sha: String,
+}
+
+impl Receipt {
+    /// Where it is, by the URL's hash: there can be secrets in a URL.
+    fn place(url: &Uri) -> Option<PathBuf> {
+        let name = format!("{}.json", hash::of_bytes(url.to_string().as_bytes()).full());
+        Some(ProjectDirs::from("", "", "encaustic")?.cache_dir().join("fetched").join(name))
+    }
+
+    /// The hash of the file that the server still has.
+    fn read(place: &Path, told: &Told) -> Option<String> {
+        let mut text = Vec::new();
+        fs::File::open(place).ok()?.take(RECEIPT).read_to_end(&mut text).ok()?;
+        let kept: Self = serde_json::from_slice(&text).ok()?;
+        let is_same = kept.size == told.size && told.version.as_ref() == Some(&kept.version) && is_hex(&kept.sha, 64);
+        is_same.then_some(kept.sha)
+    }
+
+    fn write(place: Option<&Path>, told: &Told, got: &Got) {
+        let (Some(place), Some(version)) = (place, told.version.clone()) else { return };
+        let receipt = Self { size: got.size, version, sha: got.sha.clone() };
+        let Ok(text) = serde_json::to_string(&receipt) else { return };
+        if fs::create_dir_all(files::folder_of(place)).is_ok() {
+            let _ = files::write(place, |file| file.write_all(text.as_bytes()));
+        }
+    }
 }
 
 /// Asks for one byte: some servers tell nothing about a file that is only asked about.

@@ -321,3 +321,38 @@ fn part(bytes: &[u8], headers: &BTreeMap<String, String>, whole: bool) -> Reply 
     let reply = Reply::new(206, &bytes[start..end]).with("Content-Range", range);
     Reply { start, ..reply }
 }
+
+/// Whether the cache has the repository's files, each with its own bytes, and nothing half done.
+#[track_caller]
+pub(crate) fn is_whole(home: &Path) {
+    for (name, bytes) in model() {
+        let path = cache(home).join("snapshots").join(COMMIT).join(&name);
+        assert!(fs::read(&path).is_ok_and(|found| found == bytes), "{name}");
+    }
+    assert_eq!(fs::read_to_string(cache(home).join("refs/main")).unwrap(), COMMIT);
+    assert_eq!(unfinished(home), Vec::<String>::new());
+}
+
+/// The names of partial files.
+pub(crate) fn unfinished(home: &Path) -> Vec<String> {
+    let entries = fs::read_dir(cache(home).join("blobs")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name.ends_with(".incomplete")).collect()
+}
+
+/// What lies anywhere below a folder, or right beside it, under a name that only a server of these tests gives.
+pub(crate) fn escaped(home: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![home.to_owned()];
+    let beside = fs::read_dir(home.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = beside.collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            paths.push(entry.path());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    found.extend(paths.into_iter().filter(|path| path.file_name().unwrap().to_string_lossy().contains("evil")));
+    found
+}

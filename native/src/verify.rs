@@ -51,7 +51,7 @@ struct Fault {
 /// If a model is not what it was or cannot be read, and on Ctrl-C.
 pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
     let models = match model {
-        Some(model) => vec![pull::find_any(model)?],
+        Some(model) => vec![pull::find_here(model)?],
         None => library::packed(),
     };
     interrupt::listen_saying("stopping; Ctrl-C again ends at once")

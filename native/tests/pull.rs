@@ -386,7 +386,7 @@ fn repositories_of_single_files_are_understood() {
     let file = || model()[UNET].clone();
     for (names, wish, status, words) in [
         (&["a.safetensors", "README.md"][..], REPO, 0, "fetched"),
-        (&["a.safetensors", "b.safetensors"], REPO, 2, "a.safetensors (619.39 KiB), b.safetensors"),
+        (&["a.safetensors", "b.safetensors"], REPO, 2, "a.safetensors (619 KiB), b.safetensors"),
         (&["a.safetensors", "b.safetensors"], "tester/tiny:b.safetensors", 0, "1 of 1 files fetched"),
         (&["a.safetensors", "x/b.safetensors"], "tester/tiny@v1:x/b.safetensors", 0, "fetched"),
         (&["a.safetensors"], "tester/tiny:c.safetensors", 2, "there is no c.safetensors; there are a.safetensors"),
@@ -401,7 +401,7 @@ fn repositories_of_single_files_are_understood() {
         let hub = Hub::serve(names.iter().map(|&name| (name.to_owned(), file())).collect());
         let run = hub.run(&home, &["pull", wish]);
         assert_eq!(run.code, Some(status), "{wish}: {}", run.stderr);
-        assert!(run.stderr.replace("634.26 kB", "619.39 KiB").contains(words), "{wish}: {}", run.stderr);
+        assert!(run.stderr.contains(words), "{wish}: {}", run.stderr);
         if status == 0 {
             assert_eq!(fs::read(run.stdout.trim()).unwrap(), file(), "{wish}");
             // From the cache, and with the scheme before it.

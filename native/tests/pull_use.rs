@@ -21,7 +21,7 @@ fn what_is_read_in_whole_has_a_limit() {
         hub.seen();
         let run = hub.run(&home, PULL);
         run.status(2);
-        assert!(run.stderr.contains(&format!("{name} has 3.22 GB")) && run.stderr.contains("64 MiB"), "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("{name} has 3.00 GiB")) && run.stderr.contains("64 MiB"), "{}", run.stderr);
         let asked = hub.seen().into_iter().any(|seen| seen.line.starts_with("GET ") && seen.line.ends_with(name));
         assert!(!asked, "{name}: nothing of it is fetched");
     }

@@ -169,7 +169,7 @@ pub(crate) fn is_small(repo: &str, name: &str, size: u64) -> Result<(), Refusal>
     if name.ends_with(WEIGHTS) || size <= TEXT_LIMIT {
         return Ok(());
     }
-    let (size, limit) = (super::bytes(size), TEXT_LIMIT >> 20);
+    let (size, limit) = (crate::models::size(size), TEXT_LIMIT >> 20);
     let problem = format!("{repo}: {name} has {size}; of files that are not weights at most {limit} MiB are read");
     Err(Refusal::new("source", problem))
 }
@@ -198,7 +198,7 @@ fn shards(text: &[u8]) -> Option<BTreeSet<String>> {
 fn list<'a>(offers: impl Iterator<Item = Offer<'a>>) -> String {
     let mut names: Vec<String> = offers
         .map(|offer| match offer.size {
-            Some(size) => format!("{} ({})", offer.name, super::bytes(size)),
+            Some(size) => format!("{} ({})", offer.name, crate::models::size(size)),
             None => offer.name.to_owned(),
         })
         .collect();

@@ -278,13 +278,8 @@ fn summary(address: &Address, model: &Model, seconds: f64) -> String {
     if count == 0 {
         return format!("{address} ({commit}): {} files, all there already", model.files.len());
     }
-    let fetched = bytes(fetched(model));
+    let fetched = crate::models::size(fetched(model));
     format!("{address} ({commit}): {count} of {} files fetched, {fetched} in {seconds:.1} s", model.files.len())
-}
-
-/// A number of bytes for people.
-pub(crate) fn bytes(count: u64) -> String {
-    indicatif::DecimalBytes(count).to_string()
 }
 
 /// What the model is called whose folder in the cache this is: the folder itself is called by its commit.

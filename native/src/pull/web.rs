@@ -80,7 +80,7 @@ pub(super) fn run(url: Uri, sha: Option<&str>, out: Option<&Path>, json: bool) -
         let files = [json!({"name": name, "size": got.size, "sha256": got.sha, "cached": !got.is_new})];
         return terminal::tell(json!({"path": path, "url": shown, "files": files, "bytes": bytes, "seconds": seconds}));
     }
-    let size = super::bytes(got.size);
+    let size = crate::models::size(got.size);
     terminal::say(match got.is_new {
         true => format!("{size} in {seconds:.1} s, SHA-256 {}", got.sha),
         false => format!("there already: {size}, SHA-256 {}", got.sha),

@@ -1,0 +1,20 @@
+// The end of worker.js, after what wasm-bindgen has written: starts the engine, and tells the page when it has broken down.
+
+// Messages that come before the engine listens are not lost.
+const early = [];
+self.onmessage = (message) => early.push(message);
+
+// A trap leaves no Rust that could tell: out of memory, or what follows a panic (which has told already).
+const dead = (what) => {
+  if (self.isDead) return;
+  self.isDead = true;
+  const message = `the engine broke down: ${(what && what.message) || what}; it may be out of memory`;
+  self.postMessage(JSON.stringify({ dead: { message } }));
+};
+self.addEventListener("error", (event) => dead(event.error || event.message));
+self.addEventListener("unhandledrejection", (event) => dead(event.reason));
+
+wasm_bindgen({ module_or_path: new URL("worker_bg.wasm", self.location.href) }).then(
+  () => early.forEach((message) => self.onmessage(message)),
+  (why) => dead(`worker_bg.wasm cannot be started: ${why}`),
+);

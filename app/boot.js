@@ -14,6 +14,21 @@ const dead = (what) => {
 self.addEventListener("error", (event) => dead(event.error || event.message));
 self.addEventListener("unhandledrejection", (event) => dead(event.reason));
 
+// Burn does not start on an adapter that cannot measure time, though it only measures when it is asked to, which it never is
+// here. So each adapter is said to have the feature, and the device is asked for without it where that is not so.
+const TIME = "timestamp-query";
+if (self.GPUAdapter) {
+  const adapter = GPUAdapter.prototype;
+  const features = Object.getOwnPropertyDescriptor(adapter, "features").get;
+  const requestDevice = adapter.requestDevice;
+  Object.defineProperty(adapter, "features", { configurable: true, get() { return new Set([...features.call(this), TIME]); } });
+  adapter.requestDevice = function (descriptor = {}) {
+    const has = features.call(this);
+    const requiredFeatures = [...(descriptor.requiredFeatures ?? [])].filter((name) => name !== TIME || has.has(TIME));
+    return requestDevice.call(this, { ...descriptor, requiredFeatures });
+  };
+}
+
 wasm_bindgen({ module_or_path: new URL("worker_bg.wasm", self.location.href) }).then(
   () => early.forEach((message) => self.onmessage(message)),
   (why) => dead(`worker_bg.wasm cannot be started: ${why}`),

@@ -83,10 +83,10 @@ pub struct Loaded {
 /// How long the parts of a load took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadSeconds {
-    /// Finding and opening the device.
-    pub device: f64,
     /// Getting and checking the files.
     pub files: f64,
+    /// Opening the device and putting its kernels to the test.
+    pub device: f64,
     /// Checking the model against its networks and bringing it to the device.
     pub model: f64,
 }

@@ -33,8 +33,17 @@ const MOST_BYTES: u64 = 5_000_000;
 const SIZES: &str = "const { brotliCompressSync } = require('node:zlib'); const { readFileSync } = require('node:fs');
     for (const file of process.argv.slice(1)) { const bytes = readFileSync(file); console.log(bytes.length, brotliCompressSync(bytes).length); }";
 
+/// How much trouble is taken over the size of the WebAssembly.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// As small as `wasm-opt` makes it, which takes minutes: what people get.
+    Small,
+    /// As the compiler leaves it: for tests.
+    Quick,
+}
+
 /// Builds `dist/`.
-pub(crate) fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path, effort: Effort) -> Result<()> {
     let dist = root.join("dist");
     let cache = cache()?;
     let mut build = cargo(root)?;
@@ -53,12 +62,15 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     fs::write(&script, both)?;
 
     let module = dist.join("worker_bg.wasm");
-    match wasm_opt(&cache) {
-        Ok(wasm_opt) => execute(Command::new(wasm_opt).arg("-Oz").args(FEATURES).arg(&module).arg("-o").arg(&module))?,
-        Err(error) => eprintln!("web: the WebAssembly stays as large as it is, without wasm-opt: {error:#}"),
+    if effort == Effort::Small {
+        match wasm_opt(&cache) {
+            Ok(wasm_opt) => execute(Command::new(wasm_opt).arg("-Oz").args(FEATURES).arg(&module).arg("-o").arg(&module))?,
+            Err(error) => eprintln!("web: the WebAssembly stays as large as it is, without wasm-opt: {error:#}"),
+        }
     }
     copy_model(&root.join("assets/demo"), &dist.join("models/demo"))?;
-    weigh(&[script, module])
+    // What is not small is not sent to anybody, and to compress it takes another minute.
+    if effort == Effort::Small { weigh(&[script, module]) } else { Ok(()) }
 }
 
 /// The folder for what is fetched and built once, as in `.ci/run`.

@@ -17,6 +17,9 @@ use crate::message::{Load, LoadSeconds, Loaded, News};
 /// Bytes of a shard after which the page is told again.
 const GLANCE: u64 = 4 << 20;
 
+/// The browser's best device.
+const WEBGPU: DeviceName = DeviceName::Gpu { api: Api::WebGpu, index: None };
+
 /// Loads models, one after another, on one device.
 #[derive(Default)]
 pub(super) struct Loader {
@@ -26,12 +29,19 @@ pub(super) struct Loader {
 impl Loader {
     /// Gets a model and brings it to the device.
     pub(super) async fn load(&mut self, load: &Load) -> Result<(Engine, Loaded), Failure> {
-        let begun = seconds();
-        let compute = self.open(load.precision.as_deref()).await?;
-        let opened = seconds();
+        let precision = load.precision.as_deref().map(str::parse::<Precision>).transpose();
+        let precision = precision.map_err(|error| Failure { kind: FailureKind::Invalid, message: error.to_string() })?;
+        let failed = |error| Failure { kind: FailureKind::Device, message: explain(error) };
         let model = |message: String| Failure { kind: FailureKind::Model, message };
+        // Nobody should wait for a download that cannot be used; but to open the device takes longer than to look for it.
+        if self.compute.is_none() && device::enumerate().await.is_empty() {
+            return Err(failed(DeviceError::Absent { name: WEBGPU, present: Vec::new() }));
+        }
+        let begun = seconds();
         let (manifest, files) = files(&load.base).await.map_err(model)?;
         let fetched = seconds();
+        let compute = self.open(precision).await.map_err(failed)?;
+        let opened = seconds();
         let info = (compute.info.to_string(), compute.precision.to_string());
         // Most time in a browser goes into many pictures of one model.
         let engine = Engine::load(compute, &files, None, Keep::All).map_err(|error| model(error.to_string()))?;
@@ -41,23 +51,19 @@ impl Loader {
             title: manifest.title,
             device: info.0,
             precision: info.1,
-            seconds: LoadSeconds { device: opened - begun, files: fetched - opened, model: seconds() - fetched },
+            seconds: LoadSeconds { files: fetched - begun, device: opened - fetched, model: seconds() - opened },
         };
         Ok((engine, loaded))
     }
 
     /// The device: opened once, as Burn does it.
-    async fn open(&mut self, precision: Option<&str>) -> Result<Compute, Failure> {
-        let precision = precision.map(str::parse::<Precision>).transpose();
-        let precision = precision.map_err(|error| Failure { kind: FailureKind::Invalid, message: error.to_string() })?;
+    async fn open(&mut self, precision: Option<Precision>) -> Result<Compute, DeviceError> {
         if let Some(compute) = &self.compute
             && precision.is_none_or(|precision| precision == compute.precision)
         {
             return Ok(compute.clone());
         }
-        let name = DeviceName::Gpu { api: Api::WebGpu, index: None };
-        let failed = |error| Failure { kind: FailureKind::Device, message: explain(error) };
-        let compute = device::open(name, precision).await.map_err(failed)?;
+        let compute = device::open(WEBGPU, precision).await?;
         self.compute = Some(compute.clone());
         Ok(compute)
     }
@@ -67,7 +73,10 @@ impl Loader {
 fn explain(error: DeviceError) -> String {
     match error {
         DeviceError::Absent { .. } | DeviceError::NotBuiltIn { .. } => absent().to_owned(),
-        other => other.to_string(),
+        DeviceError::Broken { device, why } => {
+            format!("{device} cannot be used: {why}; another browser, or a newer driver of the graphics card, may do better")
+        }
+        other @ DeviceError::NoF16 { .. } => other.to_string(),
     }
 }
 

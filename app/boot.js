@@ -5,14 +5,14 @@ const early = [];
 self.onmessage = (message) => early.push(message);
 
 // A trap leaves no Rust that could tell: out of memory, or what follows a panic (which has told already).
-const dead = (what) => {
+const dead = (message) => {
   if (self.isDead) return;
   self.isDead = true;
-  const message = `the engine broke down: ${(what && what.message) || what}; it may be out of memory`;
   self.postMessage(JSON.stringify({ dead: { message } }));
 };
-self.addEventListener("error", (event) => dead(event.error || event.message));
-self.addEventListener("unhandledrejection", (event) => dead(event.reason));
+const broken = (what) => dead(`the engine broke down: ${(what && what.message) || what}; it may be out of memory`);
+self.addEventListener("error", (event) => broken(event.error || event.message));
+self.addEventListener("unhandledrejection", (event) => broken(event.reason));
 
 // Burn does not start on an adapter that cannot measure time, though it only measures when it is asked to, which it never is
 // here. So each adapter is said to have the feature, and the device is asked for without it where that is not so.
@@ -31,5 +31,5 @@ if (self.GPUAdapter) {
 
 wasm_bindgen({ module_or_path: new URL("worker_bg.wasm", self.location.href) }).then(
   () => early.forEach((message) => self.onmessage(message)),
-  (why) => dead(`worker_bg.wasm cannot be started: ${why}`),
+  (why) => dead(`worker_bg.wasm cannot be started: ${(why && why.message) || why}; reload the page`),
 );

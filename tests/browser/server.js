@@ -20,6 +20,16 @@ const NO_WEBGPU = `
   Object.defineProperty(WorkerNavigator.prototype, "gpu", { get() { return undefined; } });
   importScripts("worker.js");`;
 
+// A browser that will not open the device, and one that breaks while the engine uses it.
+const REFUSING = `
+  GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("not today"));
+  importScripts("worker.js");`;
+const BREAKING = `
+  GPUDevice.prototype.createComputePipeline = () => { throw new Error("the driver has gone"); };
+  importScripts("worker.js");`;
+
+const WORKERS = { "no-timestamps": NO_TIMESTAMPS, "no-webgpu": NO_WEBGPU, refusing: REFUSING, breaking: BREAKING };
+
 // What becomes of a shard under /models/NAME/.
 const DAMAGE = {
   flipped: (bytes) => bytes.map((byte, at) => (at === bytes.length >> 1 ? byte ^ 1 : byte)),
@@ -33,11 +43,13 @@ export async function serve(dist) {
     const answer = (status, type, body) => response.writeHead(status, { "content-type": type }).end(body);
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     if (path === "/") return answer(200, "text/html", PAGE);
-    if (path === "/no-timestamps.js") return answer(200, TYPES[".js"], NO_TIMESTAMPS);
-    if (path === "/no-webgpu.js") return answer(200, TYPES[".js"], NO_WEBGPU);
+    const script = WORKERS[path.slice(1, -".js".length)];
+    if (script) return answer(200, TYPES[".js"], script);
     const [, kind, file] = path.match(/^\/models\/(flipped|short|long)\/([^/]+)$/) ?? [];
     try {
-      const bytes = await readFile(join(dist, kind ? `models/demo/${file}` : path));
+      // The script without its WebAssembly beside it.
+      const name = path === "/alone/worker.js" ? "worker.js" : path;
+      const bytes = await readFile(join(dist, kind ? `models/demo/${file}` : name));
       const body = kind && file.endsWith(".safetensors") ? DAMAGE[kind](bytes) : bytes;
       answer(200, TYPES[extname(path)] ?? "application/octet-stream", body);
     } catch {

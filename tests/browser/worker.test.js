@@ -129,6 +129,24 @@ test("without WebGPU a sentence says so", async () => {
   await worker.close();
 });
 
+test("a device that cannot be opened is told", async () => {
+  const worker = await Worker.start(browser, server.address, "refusing.js");
+  await worker.send({ load: { base: "models/demo" } });
+  const refusal = await worker.wait((news) => news.loaded ?? news.not_loaded);
+  assert.equal(refusal.kind, "device");
+  assert.match(refusal.message, /cannot be used: .*not today/);
+  await worker.close();
+});
+
+for (const [script, words] of [["breaking.js", /the driver has gone/], ["alone/worker.js", /worker_bg\.wasm cannot be started/]]) {
+  test(`a worker that breaks down says so: ${script}`, async () => {
+    const worker = await Worker.start(browser, server.address, script);
+    await worker.send({ load: { base: "models/demo" } });
+    assert.match((await worker.wait((news) => news.dead)).message, words);
+    await worker.close();
+  });
+}
+
 test("an adapter that cannot measure time will do", async () => {
   const { worker } = await loaded("no-timestamps.js");
   await worker.command(submit(1, SMALL));

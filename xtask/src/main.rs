@@ -4,6 +4,7 @@
 
 mod tidy;
 mod wasm;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -13,8 +14,10 @@ use anyhow::{Context, Result, bail};
 const HELP: &str = "cargo xtask CHORE
 
   tidy           check what the house rules say about sources and manifests
-  wasm           check that the engine compiles for the browser (wasm32-unknown-unknown)
-  wasm clippy    the same with clippy, warnings denied";
+  wasm           check that what runs in a browser compiles for it (wasm32-unknown-unknown)
+  wasm clippy    the same with clippy, warnings denied
+  web            build what a browser gets into dist/: the worker and the demo model
+  web quick      the same without the minutes that make it small";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +36,8 @@ fn run(words: &[String]) -> Result<()> {
         ["tidy"] => tidy::run(&root()?),
         ["wasm"] => wasm::run(&root()?, wasm::Tool::Check),
         ["wasm", "clippy"] => wasm::run(&root()?, wasm::Tool::Clippy),
+        ["web"] => web::run(&root()?, web::Effort::Small),
+        ["web", "quick"] => web::run(&root()?, web::Effort::Quick),
         [] | ["help" | "-h" | "--help"] => {
             println!("{HELP}");
             Ok(())

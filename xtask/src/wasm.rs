@@ -1,4 +1,4 @@
-//! Checks that the engine and the importer compile for the browser.
+//! Checks that what runs in a browser compiles for it: the engine, the importer and the worker.
 //!
 //! The target's standard library comes from rustup where it can be downloaded; elsewhere `tools/wasm-toolchain.sh` builds it
 //! from Debian's sources as the toolchain `web`.
@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// Rust's name for a browser.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// rustup's name for the toolchain that `tools/wasm-toolchain.sh` makes.
 const FALLBACK: &str = "web";
 
@@ -19,8 +20,27 @@ pub(crate) enum Tool {
     Clippy,
 }
 
-/// Checks `encaustic-engine` and `encaustic-importer` as a browser would build them: WebGPU only.
+/// Checks the packages as a browser would build them: WebGPU only.
 pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
+    let mut cargo = cargo(root)?;
+    match tool {
+        Tool::Check => cargo.arg("check"),
+        Tool::Clippy => cargo.arg("clippy"),
+    };
+    cargo.args(["--release", "--locked", "--no-default-features", "--features", "encaustic-engine/wgpu", "--target", TARGET]);
+    for package in ["encaustic-engine", "encaustic-importer", "encaustic-app"] {
+        cargo.args(["--package", package]);
+    }
+    if matches!(tool, Tool::Clippy) {
+        cargo.args(["--", "-D", "warnings"]);
+    }
+    crate::execute(&mut cargo)?;
+    println!("wasm: the engine, the importer and the worker compile for {TARGET}");
+    Ok(())
+}
+
+/// A cargo that can build for the target, to be run in the repository.
+pub(crate) fn cargo(root: &Path) -> Result<Command> {
     let toolchain = toolchain(root)?;
     let mut cargo = Command::new("cargo");
     // inside `cargo xtask` these name the toolchain that built xtask
@@ -28,31 +48,8 @@ pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
     if let Some(name) = &toolchain {
         cargo.arg(format!("+{name}"));
     }
-    match tool {
-        Tool::Check => cargo.arg("check"),
-        Tool::Clippy => cargo.arg("clippy"),
-    };
-    cargo.current_dir(root).args([
-        "--release",
-        "--locked",
-        "--package",
-        "encaustic-engine",
-        "--package",
-        "encaustic-importer",
-        "--no-default-features",
-        "--features",
-        "encaustic-engine/wgpu",
-    ]);
-    cargo.args(["--target", TARGET]);
-    if matches!(tool, Tool::Clippy) {
-        cargo.args(["--", "-D", "warnings"]);
-    }
-    crate::execute(&mut cargo)?;
-    println!(
-        "wasm: the engine and the importer compile for {TARGET} with {}",
-        toolchain.as_deref().unwrap_or("the default toolchain")
-    );
-    Ok(())
+    cargo.current_dir(root);
+    Ok(cargo)
 }
 
 /// The toolchain that has the target: `None` for rustup's active one.

@@ -32,7 +32,13 @@ pub(super) async fn start(api: Api, index: usize) -> Result<Device, String> {
         return Ok(device.clone());
     }
     let Some(backend) = backend(api) else { return Err("this program was built without it".to_owned()) };
-    let kinds: Vec<_> = adapters(api).await.iter().map(|adapter| adapter.get_info().device_type).collect();
+    let adapters = adapters(api).await;
+    // Natively Burn then takes the host's clock; in a browser, where it would have to wait, it panics.
+    let measures_time = adapters.get(index).is_none_or(|adapter| adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY));
+    if api == Api::WebGpu && !measures_time {
+        return Err("it lacks WebGPU's feature timestamp-query".to_owned());
+    }
+    let kinds: Vec<_> = adapters.iter().map(|adapter| adapter.get_info().device_type).collect();
     let Some(selector) = select(&kinds, index) else { return Err("it has gone".to_owned()) };
     let options = Device::wgpu_options().device_kind(selector).graphics_api(backend);
     let device = options.init_async().await.map_err(|error: WgpuInitError| error.to_string())?;

@@ -25,6 +25,7 @@ const ROOMS: &[Room] = &[
         crates: Some(&["safetensors", "serde", "serde_json", "sha2", "thiserror"]),
     },
     Room { package: "encaustic", rooms: &["encaustic-protocol", "encaustic-engine", "encaustic-importer"], crates: None },
+    Room { package: "encaustic-app", rooms: &["encaustic-protocol", "encaustic-engine"], crates: None },
     Room { package: "xtask", rooms: &[], crates: Some(&["anyhow", "serde_json"]) },
 ];
 
@@ -61,7 +62,9 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
         let is_dev = dependency["kind"] == "dev";
         match dependency["source"].as_str() {
             None if !room.rooms.contains(&on) => {
-                report(format!("depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native"));
+                report(format!(
+                    "depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native, and engine <- app"
+                ));
             }
             None => {}
             Some(REGISTRY) => {

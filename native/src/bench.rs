@@ -32,7 +32,7 @@ pub fn run(args: &cli::Bench, json: bool) -> Result<(), Failure> {
     request.sampler = Some(SAMPLER.to_owned());
     request.steps = Some(request.steps.unwrap_or(STEPS).saturating_add(1).min(MOST));
     let machine = Machine::find(&args.engine)?;
-    interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen(interrupt::AFTER_STEP)?;
     let Machine { model, vae, device, precision } = machine.clone();
 
     let mut progress = Progress::new();

@@ -287,8 +287,7 @@ impl Staging {
         let folder = folder_of(path);
         fs::create_dir_all(folder).map_err(WriteError::new(folder))?;
         sweep(folder);
-        let (part, ()) = temporary(folder, |part| fs::create_dir(part)).map_err(WriteError::new(folder))?;
-        let held = hold(&part.path);
+        let (part, held) = temporary(folder, held_folder).map_err(WriteError::new(folder))?;
         Ok(Self { part, path: path.to_owned(), _held: held })
     }
 
@@ -348,6 +347,18 @@ impl Staging {
 
 /// What is replaced, while it has no other name.
 const ASIDE: &str = "replaced";
+
+/// Makes a folder that is held from the first moment at which anybody would [sweep] it.
+fn held_folder(path: &Path) -> io::Result<Option<File>> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let fresh = path.with_extension("new");
+    fs::create_dir(&fresh)?;
+    let held = hold(&fresh);
+    fs::rename(&fresh, path).inspect_err(|_| drop(fs::remove_dir(&fresh)))?;
+    Ok(held)
+}
 
 /// Holds a folder until the handle is closed; `None` where systems do not do that.
 fn hold(folder: &Path) -> Option<File> {

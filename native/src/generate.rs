@@ -31,7 +31,7 @@ pub fn run(args: &cli::Generate, json: bool) -> Result<(), Failure> {
     if let Some(dump) = &dump {
         files::probe(files::folder_of(dump))?;
     }
-    interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen(interrupt::AFTER_STEP)?;
     let hashes = Hashes::begin(&machine);
     let Machine { model, vae, device, precision } = machine.clone();
 

@@ -35,8 +35,7 @@ pub fn run(args: &cli::Import, json: bool) -> Result<(), Failure> {
     let vae_dtype = args.vae_dtype.as_deref().map_or(Ok(default_vae(dtype)), |name| target("vae-dtype", name))?;
     let (model, vae) = machine::files(Some(&args.model), &args.parts, dtype.files())?;
     let out = destination(args, &model)?;
-    interrupt::listen_saying("stopping; Ctrl-C again ends at once")
-        .map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen(interrupt::AT_ONCE)?;
 
     let contents = contents(&model, vae.as_ref())?;
     let about = sources::About::of(&model, contents.manifest.as_ref());

@@ -75,7 +75,7 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
 
 /// Computes what is missing. What is done is kept, whatever comes after.
 fn hash(models: &mut [Model], cache: &mut Cache, warnings: &mut Vec<String>) -> Result<(), Failure> {
-    interrupt::listen().map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen(interrupt::AT_ONCE)?;
     let missing = models.iter().filter(|model| model.hash.is_none() && model.hashed_file.is_some()).count();
     let mut bar = Bar::new();
     let mut done = 0;

@@ -54,8 +54,7 @@ pub fn run(model: Option<&str>, json: bool) -> Result<(), Failure> {
         Some(model) => vec![pull::find_here(model)?],
         None => library::packed(),
     };
-    interrupt::listen_saying("stopping; Ctrl-C again ends at once")
-        .map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen(interrupt::AT_ONCE)?;
     let mut progress = Progress::new();
     let verdicts: Result<Vec<_>, _> = models.iter().map(|model| verify(model, &mut progress)).collect();
     progress.clear();

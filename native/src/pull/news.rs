@@ -91,7 +91,7 @@ impl Teller {
 pub(crate) fn aside<T: Send + 'static>(
     work: impl FnOnce(&mut Teller) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Failure> {
-    interrupt::listen_saying(STOPPING).map_err(|error| Failure::System(format!("Ctrl-C cannot be caught: {error}")))?;
+    interrupt::listen(STOPPING)?;
     let (to, news) = sync_channel(NEWS);
     let worker = thread::Builder::new()
         .name("download".to_owned())

@@ -3,18 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how tests and their helpers fail
 
+#[path = "../../tests/support/checkpoint.rs"]
+mod checkpoint;
+#[path = "../../tests/support/folder.rs"]
+mod folder;
 #[path = "support/packing.rs"]
 mod packing;
-#[path = "../../tests/support/checkpoint.rs"]
-mod support;
 
 use std::ops::ControlFlow;
 
+use checkpoint::Array;
 use encaustic_engine::weights::{Encoding, Header, MAX_SHARD_BYTES, Manifest, Piece, Quant};
 use encaustic_importer::pack::{PackError, ShardFault, Target, check_shard};
-use packing::{Folder, Full, Memory, options, packed, try_packed};
+use folder::Folder;
+use packing::{Full, Memory, options, packed, try_packed};
 use safetensors::Dtype;
-use support::Array;
 
 /// Where the tiny model's largest parameters lie, and how they are called in a packed model.
 const TEXT: &str = "text_encoder/model.safetensors";
@@ -28,7 +31,7 @@ fn every_flipped_bit_is_found() {
         state = state.wrapping_mul(0x12e1_5e35_b500_f16e_2e71_4eb2_b379_16a5);
         (state >> 64) as u64 % below
     };
-    let (manifest, mut shards) = packed(&Folder::open("sd15"), Target::Q8);
+    let (manifest, mut shards) = packed(&Folder::open("models/sd15"), Target::Q8);
     let check = |shard: usize, shards: &Memory| {
         check_shard(&manifest.shards[shard], &shards.0[shard].1, &mut |_| ControlFlow::Continue(()))
     };
@@ -67,7 +70,7 @@ fn shards_are_as_the_manifest_says() {
     for (model, dtype) in
         [("sd15", Target::F32), ("sd2", Target::F16), ("sdxl", Target::BF16), ("sdxl", Target::Q8), ("sd15", Target::Q4)]
     {
-        let (manifest, shards) = packed(&Folder::open(model), dtype);
+        let (manifest, shards) = packed(&Folder::open(&format!("models/{model}")), dtype);
         assert_eq!(Manifest::parse(&serde_json::to_vec(&manifest).unwrap()).as_ref(), Ok(&manifest), "{model} {dtype}");
         assert_eq!(manifest.shards.len(), shards.0.len());
         for (shard, (name, bytes)) in manifest.shards.iter().zip(&shards.0) {
@@ -97,7 +100,7 @@ fn with_vocabulary(tokens: usize) -> Folder {
         shape: vec![tokens, 32],
         bytes: (0..tokens as u32 * 32).flat_map(|i| (i as f32).to_le_bytes()).collect(),
     };
-    Folder::open("sd15")
+    Folder::open("models/sd15")
         .with_tensor(TEXT, TOKENS, array)
         .edit("text_encoder/config.json", |config| config["vocab_size"] = tokens.into())
 }
@@ -128,7 +131,7 @@ fn a_tensor_that_is_larger_than_a_shard_lies_in_pieces() {
 
 #[test]
 fn a_sink_that_fails_and_a_stop_end_it() {
-    let folder = Folder::open("sd15");
+    let folder = Folder::open("models/sd15");
     let failed = try_packed(&folder, &options(Target::F16), &mut Full, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(&failed, Err(PackError::Sink("the disk is full"))), "{failed:?}");
     for stop in [1, 2, 100] {
@@ -154,14 +157,14 @@ fn numbers_that_do_not_fit_are_refused_with_their_tensor() {
         (Target::Q8, large, f32::NEG_INFINITY, "not finite"),
         (Target::Q4, large, 1e30, "too large for a scale"),
     ] {
-        let folder = Folder::open("sd15").change(TEXT, tensor, |values| values[5] = value);
+        let folder = Folder::open("models/sd15").change(TEXT, tensor, |values| values[5] = value);
         let failed = try_packed(&folder, &options(dtype), &mut Memory::default(), &mut |_| ControlFlow::Continue(()));
         let Err(error @ PackError::Numbers { .. }) = failed else { panic!("{dtype} of {value}: {failed:?}") };
         let told = error.to_string();
         assert!(told.contains(&format!("text_encoder.{tensor}: ")) && told.contains(words), "{dtype} of {value}: {told}");
     }
     for (dtype, value) in [(Target::BF16, 70_000.0), (Target::F32, f32::NAN), (Target::F16, f32::INFINITY)] {
-        packed(&Folder::open("sd15").change(TEXT, TOKENS, |values| values[5] = value), dtype);
+        packed(&Folder::open("models/sd15").change(TEXT, TOKENS, |values| values[5] = value), dtype);
     }
 }
 

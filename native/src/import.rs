@@ -3,15 +3,12 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use encaustic_engine::device::{self, DeviceName, Precision};
-use encaustic_engine::family::{Contents, Files, Keep, load};
+use encaustic_engine::family::Contents;
 use encaustic_engine::weights::{Encoding, MANIFEST, Manifest};
 use encaustic_importer::pack::{Options, PackError, Packed, Target, default_vae, pack};
-use futures_lite::future::block_on;
 use serde_json::json;
 
 use crate::failure::{Failure, Refusal};
@@ -20,7 +17,7 @@ use crate::library::{self, ModelFiles};
 use crate::models::size;
 use crate::packing::Folder;
 use crate::progress::Progress;
-use crate::{cli, demo, info_packed, interrupt, machine, measure, memory, sources, terminal};
+use crate::{cli, demo, info_packed, interrupt, machine, measure, memory, shell, sources, terminal};
 
 /// How often the bar is drawn anew at most.
 const DRAWN: Duration = Duration::from_millis(50);
@@ -175,12 +172,7 @@ fn is_quantised(manifest: &Manifest) -> bool {
 
 /// What a model consists of; it is checked as if it were to make pictures.
 fn contents(model: &ModelFiles, vae: Option<&ModelFiles>) -> Result<Contents, Failure> {
-    let compute = block_on(device::open(DeviceName::Cpu, Some(Precision::F32))).map_err(Failure::device)?;
-    let shared = |files: &ModelFiles| -> Rc<dyn Files> { Rc::new(files.clone()) };
-    let (files, other) = (shared(model), vae.map(shared));
-    let refuse = |error| Refusal::new("model", format!("{}: {error}", model.place()));
-    let model = load(&files, other.as_ref(), &compute, Keep::InTurn).map_err(refuse)?;
-    Ok(model.contents().map_err(refuse)?)
+    shell::open(model, vae)?.contents().map_err(|error| shell::refused(model, &error))
 }
 
 fn write(contents: &Contents, options: &Options, folder: &Path, progress: &mut Progress) -> Result<Packed, Failure> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use encaustic_engine::family::{Files as _, Sketch, detect};
+use encaustic_engine::family::{Family, Files as _, Sketch, detect};
 use encaustic_engine::weights::{Checkpoint, FileSet, FilesError, Precision, Source as Origin, choose_files};
 use serde::Serialize;
 use serde_json::Value;
@@ -149,13 +149,7 @@ fn examine(files: &ModelFiles) -> Result<Report, Failure> {
     if report.packed.is_some() {
         return Ok(report);
     }
-    let hash = hash(files, HASHED)?;
-    Ok(Report {
-        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
-        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
-        hashed_file: hash.map(|(file, _)| file),
-        ..report
-    })
+    Ok(report.with_hash(hash(files, HASHED)?))
 }
 
 /// What a model holds, by its configurations and headers: without the hash, for which a file would be read in whole (a packed
@@ -181,19 +175,42 @@ pub(crate) fn outline(files: &ModelFiles) -> Result<Report, Failure> {
     let scheduler = json(files, "scheduler/scheduler_config.json")?;
     let sketch = Sketch::read(files).map_err(|error| Refusal::new("model", format!("{}: {error}", files.place())))?;
     let family = detect(&sketch);
-    Ok(Report {
-        family: family.map(|family| family.id),
-        family_label: family.map(|family| family.label),
-        model: files.name(),
-        place: files.place(),
-        parameters: components.iter().map(|part| part.parameters).sum(),
-        components,
-        prediction_type: scheduler.and_then(|config| Some(config.get("prediction_type")?.as_str()?.to_owned())),
-        hash: None,
-        sha256: None,
-        hashed_file: None,
-        packed: None,
-    })
+    Ok(Report::of(files, family, components, scheduler.as_ref()))
+}
+
+impl Report {
+    /// What is known of a model by its family, its parts and its scheduler's configuration.
+    pub(crate) fn of(
+        files: &ModelFiles,
+        family: Option<&'static Family>,
+        components: Vec<Part>,
+        scheduler: Option<&Value>,
+    ) -> Self {
+        let prediction = scheduler.and_then(|config| config.get("prediction_type")?.as_str());
+        Self {
+            family: family.map(|family| family.id),
+            family_label: family.map(|family| family.label),
+            model: files.name(),
+            place: files.place(),
+            parameters: components.iter().map(|part| part.parameters).sum(),
+            components,
+            prediction_type: prediction.map(str::to_owned),
+            hash: None,
+            sha256: None,
+            hashed_file: None,
+            packed: None,
+        }
+    }
+
+    /// The same with a hash, and the file that it is of.
+    pub(crate) fn with_hash(self, hash: Option<(String, Sha)>) -> Self {
+        Self {
+            hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
+            sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
+            hashed_file: hash.map(|(file, _)| file),
+            ..self
+        }
+    }
 }
 
 /// Folder and class of every part that `model_index.json` names.

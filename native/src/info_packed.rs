@@ -49,21 +49,10 @@ pub(crate) fn outline(files: &ModelFiles, manifest: Manifest) -> Report {
         let files = shards.into_iter().filter_map(|shard| Some(manifest.shards.get(shard)?.file.clone())).collect();
         components.push(Part { name, class, files, parameters: dtypes.values().sum(), dtypes });
     }
-    let family = FAMILIES.iter().find(|family| family.id == manifest.family);
-    let hash = hash(&manifest, HASHED);
+    let family = FAMILIES.iter().find(|family| family.id == manifest.family).copied();
     let scheduler = manifest.files.get("scheduler/scheduler_config.json");
-    let prediction = scheduler.and_then(|config| config.get("prediction_type")?.as_str());
+    let report = Report::of(files, family, components, scheduler).with_hash(hash(&manifest, HASHED));
     Report {
-        family: family.map(|family| family.id),
-        family_label: family.map(|family| family.label),
-        model: files.name(),
-        place: files.place(),
-        parameters: components.iter().map(|part| part.parameters).sum(),
-        components,
-        prediction_type: prediction.map(str::to_owned),
-        hash: hash.as_ref().map(|(_, sha)| sha.short().to_owned()),
-        sha256: hash.as_ref().map(|(_, sha)| sha.full().to_owned()),
-        hashed_file: hash.map(|(file, _)| file),
         packed: Some(Packed {
             bytes: manifest.bytes(),
             shards: manifest.shards.len(),
@@ -72,6 +61,7 @@ pub(crate) fn outline(files: &ModelFiles, manifest: Manifest) -> Report {
             packed_by: manifest.packed_by,
             sources: manifest.sources,
         }),
+        ..report
     }
 }
 

@@ -39,6 +39,7 @@ pub mod run;
 pub mod samplers;
 pub mod seed;
 pub mod settings;
+pub mod shell;
 pub mod single;
 pub mod sources;
 pub mod stats;

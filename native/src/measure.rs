@@ -1,16 +1,13 @@
 //! How far the networks of two copies of a model are apart, on a fixed input.
 
-use std::rc::Rc;
-
-use encaustic_engine::device::{self, DeviceName, Precision};
 use encaustic_engine::error::GenerateError;
-use encaustic_engine::family::{Files, Keep, LatentDiffusion, load};
+use encaustic_engine::family::LatentDiffusion;
 use futures_lite::future::block_on;
 use serde::Serialize;
 
-use crate::failure::{Failure, Refusal};
-use crate::interrupt;
+use crate::failure::Failure;
 use crate::library::ModelFiles;
+use crate::{interrupt, shell};
 
 /// How far a network's output is from the source's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,7 +24,7 @@ pub struct Output {
 /// # Errors
 /// If one cannot be loaded or run, and on Ctrl-C.
 pub fn compare(source: (&ModelFiles, Option<&ModelFiles>), packed: &ModelFiles) -> Result<Vec<Output>, Failure> {
-    let [source, packed] = [open(source.0, source.1)?, open(packed, None)?];
+    let [source, packed] = [shell::open(source.0, source.1)?, shell::open(packed, None)?];
     let mut outputs = Vec::new();
     for component in source.networks() {
         let run =
@@ -39,13 +36,6 @@ pub fn compare(source: (&ModelFiles, Option<&ModelFiles>), packed: &ModelFiles) 
         }
     }
     Ok(outputs)
-}
-
-fn open(model: &ModelFiles, vae: Option<&ModelFiles>) -> Result<LatentDiffusion, Failure> {
-    let compute = block_on(device::open(DeviceName::Cpu, Some(Precision::F32))).map_err(Failure::device)?;
-    let shared = |files: &ModelFiles| -> Rc<dyn Files> { Rc::new(files.clone()) };
-    let loaded = load(&shared(model), vae.map(shared).as_ref(), &compute, Keep::InTurn);
-    Ok(loaded.map_err(|error| Refusal::new("model", format!("{}: {error}", model.place())))?)
 }
 
 fn relative(found: &[f32], expected: &[f32]) -> f64 {

@@ -5,13 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use encaustic_engine::device::{self, DeviceName, Precision};
-use encaustic_engine::family::{Files, Keep, load};
 use encaustic_engine::weights::{Header, MANIFEST, Manifest, Shard, SourceError, WeightSource};
 use encaustic_importer::pack::{ShardFault, check_shard};
-use futures_lite::future::block_on;
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,7 +17,7 @@ use crate::library::{self, ModelFiles};
 use crate::mapped::MappedFile;
 use crate::models::size;
 use crate::progress::Progress;
-use crate::{hash, interrupt, pull, terminal};
+use crate::{hash, interrupt, pull, shell, terminal};
 
 /// What is known of a model after its files were read.
 #[derive(Debug, Serialize)]
@@ -214,12 +210,10 @@ fn packed(model: &ModelFiles, manifest: &Manifest, verdict: &mut Verdict, progre
             }
         }
     }
-    if verdict.faults.is_empty() {
-        let compute = block_on(device::open(DeviceName::Cpu, Some(Precision::F32))).map_err(Failure::device)?;
-        let files: Rc<dyn Files> = Rc::new(model.clone());
-        if let Err(error) = load(&files, None, &compute, Keep::InTurn) {
-            verdict.fault(MANIFEST, error.to_string());
-        }
+    if verdict.faults.is_empty()
+        && let Err(error) = shell::attempt(model, None)?
+    {
+        verdict.fault(MANIFEST, error.to_string());
     }
     Ok(())
 }

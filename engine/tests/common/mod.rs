@@ -7,6 +7,7 @@
 #[path = "../../../tests/support/checkpoint.rs"]
 pub mod checkpoint;
 pub mod device;
+#[path = "../../../tests/support/folder.rs"]
 pub mod folder;
 pub mod goldens;
 pub mod models;

@@ -2,58 +2,25 @@
 
 #![allow(unreachable_pub, missing_docs, reason = "a test is no library")]
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use encaustic_engine::device::{Compute, DeviceName, Precision, open};
-use encaustic_engine::family::{Files, FilesError, Keep, load};
-use encaustic_engine::weights::{MANIFEST, Manifest, SourceError, WeightSource};
+use encaustic_engine::family::{Keep, load};
+use encaustic_engine::weights::{MANIFEST, Manifest};
 use encaustic_importer::pack::{Options, PackError, Packed, Progress, Sink, Target, default_vae, pack};
-use serde_json::Value;
 
-use crate::support::{Array, Checkpoint, goldens};
-
-/// A model's files: path to bytes.
-#[derive(Clone, Default)]
-pub struct Folder(BTreeMap<String, Vec<u8>>);
+use crate::checkpoint::{Array, Checkpoint};
+use crate::folder::Folder;
 
 impl Folder {
-    /// Reads a reference model, as in `sd15`.
-    pub fn open(model: &str) -> Self {
-        fn read(folder: &mut Folder, prefix: &str, path: &Path) {
-            for entry in std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
-                let path = entry.unwrap().path();
-                let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
-                if path.is_dir() {
-                    read(folder, &format!("{name}/"), &path);
-                } else {
-                    folder.0.insert(name, std::fs::read(&path).unwrap());
-                }
-            }
-        }
-        let mut folder = Self::default();
-        read(&mut folder, "", &goldens().join("models").join(model));
-        folder
-    }
-
     /// The folder of a packed model.
     pub fn of(manifest: &Manifest, shards: &Memory) -> Self {
         let mut files: BTreeMap<_, _> = shards.0.iter().cloned().collect();
         files.insert(MANIFEST.to_owned(), serde_json::to_vec(manifest).unwrap());
         Self(files)
-    }
-
-    /// Changes a JSON file.
-    pub fn edit(mut self, path: &str, change: impl FnOnce(&mut Value)) -> Self {
-        let mut value = serde_json::from_slice(&self.0[path]).unwrap();
-        change(&mut value);
-        self.0.insert(path.to_owned(), serde_json::to_vec(&value).unwrap());
-        self
     }
 
     /// The folder with another tensor in a file.
@@ -71,35 +38,6 @@ impl Folder {
         change(&mut values);
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.with_tensor(path, name, Array { dtype: safetensors::Dtype::F32, bytes, ..array })
-    }
-}
-
-impl Files for Folder {
-    fn list(&self, folder: &str) -> Vec<String> {
-        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let names = self.0.keys().filter_map(|path| path.strip_prefix(&prefix));
-        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
-    }
-
-    fn text(&self, path: &str) -> Result<Option<Vec<u8>>, FilesError> {
-        Ok(self.0.get(path).cloned())
-    }
-
-    fn open(&self, path: &str) -> Result<Box<dyn WeightSource + '_>, FilesError> {
-        let absent = || FilesError { path: path.to_owned(), why: "not there".to_owned() };
-        self.0.get(path).map(|bytes| Box::new(Bytes(bytes)) as Box<dyn WeightSource>).ok_or_else(absent)
-    }
-}
-
-struct Bytes<'a>(&'a [u8]);
-
-impl WeightSource for Bytes<'_> {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, SourceError> {
-        self.0.read(range)
     }
 }
 
@@ -140,8 +78,7 @@ pub fn try_packed<S: Sink>(
     sink: &mut S,
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Packed, PackError<S::Error>> {
-    let files: Rc<dyn Files> = Rc::new(folder.clone());
-    let model = load(&files, None, &cpu(), Keep::InTurn)?;
+    let model = load(&folder.files(), None, &cpu(), Keep::InTurn)?;
     pack(&model.contents()?, options, sink, watch)
 }
 

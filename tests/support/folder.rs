@@ -1,5 +1,9 @@
 //! A model's folder for tests: read whole into memory, so that a test can take files away and change them.
 
+#![allow(dead_code, reason = "every test takes what it needs")]
+#![allow(unreachable_pub, missing_docs, reason = "a test is no library")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +13,7 @@ use std::rc::Rc;
 use encaustic_engine::family::{Files, FilesError};
 use encaustic_engine::weights::{SourceError, WeightSource};
 
-use super::golden_dir;
+use super::checkpoint::goldens;
 
 /// Path to bytes.
 #[derive(Clone, Default)]
@@ -19,7 +23,7 @@ impl Folder {
     /// Reads a golden folder, as in `models/sd15`.
     pub fn open(path: &str) -> Self {
         let mut folder = Self::default();
-        folder.read("", &golden_dir().join(path));
+        folder.read("", &goldens().join(path));
         folder
     }
 

@@ -2,12 +2,16 @@
 //!
 //! The engine sits in a dedicated worker, so that a page stays quick while it computes, and the page talks to it in
 //! messages: orders go in, news come out ([`message`]). Commands and events inside them are those of `protocol`, the
-//! same as everywhere else.
+//! same as everywhere else. The page (`page`, feature `ui`) never compiles the engine; the worker (`worker`, feature
+//! `engine`) never compiles the page.
 //!
-//! The worker itself exists in a browser only; what is compiled elsewhere is the words and the order of the queue, which
-//! are tested there.
+//! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue and what the page knows of
+//! its jobs, which are tested there.
 
 pub mod inbox;
+pub mod jobs;
 pub mod message;
-#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+#[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
+pub mod page;
+#[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

@@ -66,6 +66,8 @@ pub enum Change {
     Started,
     /// It moves on.
     Progress(Progress),
+    /// A small, rough look at how far its first picture is.
+    Preview(ImageRef),
     /// The pictures are made.
     Finished(Vec<ImageRef>),
     /// It came to nothing.
@@ -153,6 +155,7 @@ mod tests {
             Change::Queued { ahead: 2 },
             Change::Started,
             Change::Progress(Progress { stage: Stage::Denoise, done: 3, of: 20 }),
+            Change::Preview(image.clone()),
             Change::Finished(vec![image]),
             Change::Failed(Failure { kind: FailureKind::Device, message: "lost".into() }),
             Change::Cancelled,

@@ -23,12 +23,14 @@
 
 pub mod catalog;
 pub mod job;
+pub mod model;
 pub mod param;
 pub mod request;
 pub mod validate;
 
 pub use catalog::{Catalog, Entry, nearest};
 pub use job::{Change, Command, Event, Failure, FailureKind, ImageRef, JobId, Progress, Seq, Stage, Submit};
+pub use model::Card;
 pub use param::{Names, Param, Range, Value};
 pub use request::{PARAMS, Request, Rng};
 pub use validate::{Invalid, validate};

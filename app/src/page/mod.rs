@@ -1,0 +1,12 @@
+//! The page: forms, pictures and models, in front of an engine that may be anywhere ([`backend`]).
+
+pub mod backend;
+mod panels;
+mod shell;
+pub mod studio;
+
+/// Puts the page up and starts the engine's worker.
+pub fn start() {
+    console_error_panic_hook::set_once();
+    leptos::mount::mount_to_body(shell::Shell);
+}

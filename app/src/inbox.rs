@@ -54,11 +54,11 @@ impl Inbox {
     pub fn command(&mut self) -> Option<Command> {
         let place = match self.orders.front()? {
             Order::Command(_) => 0,
-            Order::Load(_) => self.overtaker()?,
+            _ => self.overtaker()?,
         };
         match self.orders.remove(place)? {
             Order::Command(command) => Some(command),
-            Order::Load(_) => None,
+            _ => None,
         }
     }
 
@@ -80,7 +80,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Load;
+    use crate::message::{Load, Source};
     use encaustic_protocol::{JobId, Request, Submit};
 
     fn submit(job: u64) -> Order {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn load() -> Order {
-        Order::Load(Load { base: "b".into(), precision: None })
+        Order::Load(Load { from: Source::Address("b".into()), precision: None, residency: None })
     }
 
     fn filled(orders: impl IntoIterator<Item = Order>) -> Inbox {

@@ -2,7 +2,7 @@
 
 pub mod backend;
 mod panels;
-mod shell;
+pub mod shell;
 pub mod studio;
 
 /// Puts the page up and starts the engine's worker.

@@ -7,7 +7,7 @@ use super::studio::Studio;
 
 /// The whole page.
 #[component]
-pub(super) fn Shell() -> impl IntoView {
+pub fn Shell() -> impl IntoView {
     let studio = Studio::new();
     provide_context(studio);
     studio.open();

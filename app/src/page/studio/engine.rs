@@ -13,6 +13,7 @@ use crate::jobs::{Job, State};
 use crate::message::Order;
 use crate::page::backend::WorkerBackend;
 use crate::page::backend::lock::{self, Claim, Way};
+use crate::page::title;
 use crate::supervisor::{Restart, Verdict, Work};
 
 /// The worker's script, relative to the page.
@@ -26,8 +27,9 @@ const ELSEWHERE: &str =
 const LOST: &str = "another tab has taken the engine, and this picture was not finished";
 
 impl Studio {
-    /// Starts the engine, unless another tab has it.
+    /// Starts the engine, unless another tab has it. To be called where the page's effects live.
     pub fn open(self) {
+        title::follow(self);
         spawn_local(self.occupy(Way::IfFree));
     }
 

@@ -5,6 +5,18 @@ use std::collections::VecDeque;
 /// Over how many seconds a speed is measured: long enough to be calm, short enough to be true.
 const SPAN: f64 = 8.0;
 
+/// `40 s`, `1 min 30 s`, `50 min`, `1 h 20 min`: as exact as a guess about the future is.
+pub fn guess(seconds: f64) -> String {
+    let whole = seconds.max(0.0).ceil() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60 / 10 * 10) {
+        (0, 0, _) => format!("{whole} s"),
+        (0, minutes, rest @ 10..) if minutes < 10 => format!("{minutes} min {rest} s"),
+        (0, minutes, _) => format!("{minutes} min"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// How fast bytes come.
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
@@ -41,6 +53,22 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guesses_are_as_exact_as_they_may_be() {
+        for (seconds, text) in [
+            (-1.0, "0 s"),
+            (0.2, "1 s"),
+            (59.0, "59 s"),
+            (185.0, "3 min"),
+            (95.0, "1 min 30 s"),
+            (3059.0, "50 min"),
+            (4810.0, "1 h 20 min"),
+            (7200.0, "2 h"),
+        ] {
+            assert_eq!(guess(seconds), text, "{seconds}");
+        }
+    }
 
     #[test]
     fn a_pace_is_that_of_the_last_seconds() {

@@ -113,6 +113,8 @@ fn fetching(outlook: &Outlook, is_file: bool) -> String {
 fn memory(outlook: &Outlook) -> String {
     let (all, one) = (format::bytes(outlook.needs_all), format::bytes(outlook.needs_in_turn));
     let needs = match outlook.residency {
+        // Where one network is nearly all there is, turns are of no use.
+        _ if outlook.needs_in_turn >= outlook.needs_all / 10 * 9 => format!("needs {all}"),
         Residency::All => format!("needs {all}, or {one} with one network at a time"),
         Residency::InTurn => format!("needs {one} with one network at a time, {all} with all at once"),
     };
@@ -185,12 +187,10 @@ fn KeepPacked(file: StoredValue<web_sys::File, LocalStorage>) -> impl IntoView {
                 />
             </Field>
             <div class="row spread">
-                <div class="row">
-                    <Segmented label="How it is packed" options=kinds value=dtype on_change=move |kind| dtype.set(kind) />
-                    <span class="hint">{about}</span>
-                </div>
+                <Segmented label="How it is packed" options=kinds value=dtype on_change=move |kind| dtype.set(kind) />
                 <Button disabled=Signal::derive(move || wrong().is_some() || busy.get()) on_press=pack>"Keep packed"</Button>
             </div>
+            <p class="hint">{about}</p>
         </section>
     }
 }

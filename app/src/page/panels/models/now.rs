@@ -6,7 +6,7 @@ use phosphor_leptos::{ARROW_CLOCKWISE, STOP};
 use super::{facts, family_label};
 use crate::format;
 use crate::message::{LoadStage, Loaded, Loading, Residency};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::page::studio::{Engine, Model, Studio, sentence};
 use crate::page::widgets::{Button, ButtonSize, ProgressBar, Tone};
 
@@ -111,7 +111,7 @@ fn Coming() -> impl IntoView {
         facts([
             format!("{} of {}", format::bytes(bytes), format::bytes(of)),
             speed.map(|speed| format!("{}/s", format::bytes(speed as u64))).unwrap_or_default(),
-            left.filter(|left| *left >= 1.0).map(|left| format!("{} left", format::duration(left.ceil()))).unwrap_or_default(),
+            left.map(|left| format!("{} left", pace::guess(left))).unwrap_or_default(),
         ])
     };
     let part = Signal::derive(move || match loading.get() {

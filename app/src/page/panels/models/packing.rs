@@ -5,7 +5,7 @@ use phosphor_leptos::STOP;
 
 use super::facts;
 use crate::format;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::page::studio::Studio;
 use crate::page::widgets::{Button, ButtonSize, ProgressBar};
 
@@ -20,10 +20,10 @@ pub fn PackingCard() -> impl IntoView {
         let figures = move || {
             let Some(packing) = studio.packing.get() else { return String::new() };
             pace.update_value(|pace| pace.see(js_sys::Date::now() / 1000.0, packing.bytes));
-            let left = pace.with_value(|pace| pace.left(packing.of)).filter(|left| *left >= 1.0);
+            let left = pace.with_value(|pace| pace.left(packing.of));
             facts([
                 format!("{} of {}", format::bytes(packing.bytes), format::bytes(packing.of)),
-                left.map(|left| format!("{} left", format::duration(left.ceil()))).unwrap_or_default(),
+                left.map(|left| format!("{} left", pace::guess(left))).unwrap_or_default(),
             ])
         };
         let part = Signal::derive(move || {

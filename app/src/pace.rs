@@ -2,7 +2,7 @@
 
 use encaustic_protocol::{Progress, Stage};
 
-use crate::format::duration;
+use crate::amount;
 
 /// The steps of a job as they came.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,7 +67,7 @@ impl Pace {
         let rate = self.rate()?;
         let rate = if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
         match self.left(now) {
-            Some(left) if left >= 1.0 => Some(format!("{rate}, {} left", duration(left.round()).replace(".0 s", " s"))),
+            Some(left) if left >= 1.0 => Some(format!("{rate}, {} left", amount::seconds(left))),
             _ => Some(rate),
         }
     }

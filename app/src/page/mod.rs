@@ -1,9 +1,12 @@
 //! The page: forms, pictures and models, in front of an engine that may be anywhere ([`backend`]).
 
 pub mod backend;
-mod panels;
+pub mod drop;
+pub mod panels;
 pub mod shell;
 pub mod studio;
+mod title;
+pub mod widgets;
 
 /// Puts the page up and starts the engine's worker.
 pub fn start() {

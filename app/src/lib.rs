@@ -8,10 +8,13 @@
 //! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue and what the page knows of
 //! its jobs, which are tested there.
 
+pub mod gallery;
+pub mod history;
 pub mod inbox;
 pub mod jobs;
 pub mod message;
 #[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
 pub mod page;
+pub mod preferences;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

@@ -10,11 +10,14 @@
 
 pub mod gallery;
 pub mod history;
+pub mod amount;
 pub mod inbox;
 pub mod jobs;
 pub mod message;
+pub mod offers;
 #[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
 pub mod page;
 pub mod preferences;
+pub mod supervisor;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

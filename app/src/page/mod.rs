@@ -1,9 +1,11 @@
 //! The page: forms, pictures and models, in front of an engine that may be anywhere ([`backend`]).
 
 pub mod backend;
+pub mod drop;
 mod panels;
 pub mod shell;
 pub mod studio;
+mod title;
 
 /// Puts the page up and starts the engine's worker.
 pub fn start() {

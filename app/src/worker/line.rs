@@ -41,7 +41,7 @@ impl Line for PageLine {
         let side = |pixels| u32::try_from(pixels).map_err(|_| "the picture is too large".to_owned());
         let name = format!("{}-{index}", job.0);
         let (width, height) = (side(picture.width)?, side(picture.height)?);
-        post::give(Picture { job, name: name.clone(), width, height }, &picture.pixels)?;
+        post::give(Picture { job, name: name.clone(), width, height, parameters: None }, &picture.pixels)?;
         Ok(name)
     }
 

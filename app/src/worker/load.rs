@@ -6,13 +6,13 @@ use encaustic_engine::device::{self, Api, Compute, DeviceError, DeviceName, Prec
 use encaustic_engine::engine::Engine;
 use encaustic_engine::family::{Files, Keep};
 use encaustic_engine::weights::{MANIFEST, MAX_MANIFEST_BYTES, Manifest};
-use encaustic_protocol::{Failure, FailureKind};
+use encaustic_protocol::{Card, Failure, FailureKind};
 use js_sys::Reflect;
 
 use super::fetch::{Size, fetch, sha256};
 use super::post::{scope, seconds, tell};
 use super::store::{Memory, PackedModel, Store};
-use crate::message::{Load, LoadSeconds, Loaded, News};
+use crate::message::{Load, LoadSeconds, LoadStage, Loaded, Loading, News, Residency, Source};
 
 /// Bytes of a shard after which the page is told again.
 const GLANCE: u64 = 4 << 20;
@@ -37,8 +37,9 @@ impl Loader {
         if self.compute.is_none() && device::enumerate().await.is_empty() {
             return Err(failed(DeviceError::Absent { name: WEBGPU, present: Vec::new() }));
         }
+        let Source::Address(address) = &load.from else { return Err(model("this source is not known yet".to_owned())) };
         let begun = seconds();
-        let (manifest, files) = files(&load.base).await.map_err(model)?;
+        let (manifest, files) = files(address).await.map_err(model)?;
         let fetched = seconds();
         let compute = self.open(precision).await.map_err(failed)?;
         let opened = seconds();
@@ -46,9 +47,9 @@ impl Loader {
         // Most time in a browser goes into many pictures of one model.
         let engine = Engine::load(compute, &files, None, Keep::All).map_err(|error| model(error.to_string()))?;
         let loaded = Loaded {
-            family: engine.model().family.id.to_owned(),
+            card: Card { family: engine.model().family.id.to_owned(), title: manifest.title.clone(), ..Card::default() },
             bytes: manifest.bytes(),
-            title: manifest.title,
+            residency: Residency::All,
             device: info.0,
             precision: info.1,
             seconds: LoadSeconds { files: fetched - begun, device: opened - fetched, model: seconds() - opened },
@@ -100,13 +101,13 @@ async fn files(base: &str) -> Result<(Manifest, Rc<dyn Files>), String> {
     let manifest = Manifest::parse(&text).map_err(|error| format!("{base}/{MANIFEST}: {error}"))?;
     let of = manifest.bytes();
     let (mut before, mut told) = (0, 0);
-    tell(&News::Loading { bytes: 0, of });
+    tell(&News::Loading(Loading { stage: LoadStage::Files, bytes: 0, of }));
     let mut store = Memory::default();
     for shard in &manifest.shards {
         let seen = |there: u64| {
             if before + there >= told + GLANCE {
                 told = before + there;
-                tell(&News::Loading { bytes: told, of });
+                tell(&News::Loading(Loading { stage: LoadStage::Files, bytes: told, of }));
             }
         };
         let bytes = fetch(&format!("{base}/{}", shard.file), Size::Exactly(shard.bytes), seen).await?;
@@ -118,7 +119,7 @@ async fn files(base: &str) -> Result<(Manifest, Rc<dyn Files>), String> {
         }
         store.put(&shard.file, bytes).map_err(|error| format!("{} cannot be kept: {error}", shard.file))?;
         before += shard.bytes;
-        tell(&News::Loading { bytes: before, of });
+        tell(&News::Loading(Loading { stage: LoadStage::Files, bytes: before, of }));
     }
     Ok((manifest, Rc::new(PackedModel { manifest: text, store })))
 }

@@ -77,6 +77,7 @@ async fn work(inbox: Rc<RefCell<Inbox>>) {
                 }
             }
             Order::Command(command) => answer(command),
+            _ => tell(&News::Misunderstood { message: "this order is not known yet".to_owned() }),
         }
     }
 }

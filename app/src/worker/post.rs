@@ -48,7 +48,7 @@ pub(super) fn seconds() -> f64 {
 pub(super) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = format!("the engine broke down: {panic}; a driver of the graphics card may be behind it");
-        tell(&News::Dead { message });
+        tell(&News::Dead { message, device_lost: false });
         // The script around the worker sees the trap that follows, and knows by this that it has been told.
         let _ = Reflect::set(&js_sys::global(), &"isDead".into(), &JsValue::TRUE);
     }));

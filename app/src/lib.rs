@@ -8,9 +8,10 @@
 //! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue and what the page knows of
 //! its jobs, which are tested there.
 
+pub mod amount;
+pub mod format;
 pub mod gallery;
 pub mod history;
-pub mod amount;
 pub mod inbox;
 pub mod jobs;
 pub mod message;

@@ -2,10 +2,11 @@
 
 pub mod backend;
 pub mod drop;
-mod panels;
+pub mod panels;
 pub mod shell;
 pub mod studio;
 mod title;
+pub mod widgets;
 
 /// Puts the page up and starts the engine's worker.
 pub fn start() {

@@ -1,4 +1,4 @@
-//! The frame around the panels.
+//! The frame around the panels: the name, the navigation, and one panel at a time.
 
 use leptos::prelude::*;
 
@@ -6,6 +6,7 @@ use super::drop::DropZone;
 use super::panels::PANELS;
 use super::studio::Studio;
 use super::title;
+use super::widgets::Glyph;
 
 /// The whole page.
 #[component]
@@ -14,9 +15,28 @@ pub fn Shell() -> impl IntoView {
     provide_context(studio);
     title::follow(studio);
     studio.open();
-    let panels = PANELS
-        .iter()
-        .map(|panel| view! { <section id=panel.id aria-label=panel.label>{(panel.view)()}</section> })
-        .collect_view();
-    view! { {panels} <DropZone/> }
+    let link = move |panel: &'static super::panels::Panel| {
+        let is_here = move || (studio.panel.get() == panel.id).then_some("page");
+        view! {
+            <a class="nav-item" href=format!("#{}", panel.id) aria-current=is_here on:click=move |_| studio.panel.set(panel.id)>
+                <Glyph icon=panel.icon />
+                <span>{panel.label}</span>
+            </a>
+        }
+    };
+    let section = move |panel: &'static super::panels::Panel| {
+        view! {
+            <section id=format!("panel-{}", panel.id) aria-label=panel.label hidden=move || studio.panel.get() != panel.id>
+                {(panel.view)()}
+            </section>
+        }
+    };
+    view! {
+        <header class="masthead">
+            <span class="name">"Encaustic"</span>
+            <nav class="nav" aria-label="Parts of the page">{PANELS.iter().map(link).collect_view()}</nav>
+        </header>
+        <main class="stage">{PANELS.iter().map(section).collect_view()}</main>
+        <DropZone />
+    }
 }

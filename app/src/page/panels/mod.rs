@@ -1,6 +1,9 @@
 //! The parts of the page: each in a file of its own, registered here.
 
+pub mod create;
+
 use leptos::prelude::*;
+use phosphor_leptos::{IconData, PAINT_BRUSH};
 
 /// A part of the page.
 pub(super) struct Panel {
@@ -8,9 +11,12 @@ pub(super) struct Panel {
     pub(super) id: &'static str,
     /// What people read.
     pub(super) label: &'static str,
+    /// What they see where there is no room to read.
+    pub(super) icon: IconData,
     /// What it shows.
     pub(super) view: fn() -> AnyView,
 }
 
 /// All parts, in the order of the navigation.
-pub(super) static PANELS: &[Panel] = &[Panel { id: "create", label: "Create", view: || ().into_any() }];
+pub(super) static PANELS: &[Panel] =
+    &[Panel { id: "create", label: "Create", icon: PAINT_BRUSH, view: || view! { <create::Create /> }.into_any() }];

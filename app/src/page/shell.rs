@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::drop::DropZone;
 use super::panels::PANELS;
 use super::studio::Studio;
+use super::title;
 use super::widgets::Glyph;
 
 /// The whole page.
@@ -12,6 +13,7 @@ use super::widgets::Glyph;
 pub fn Shell() -> impl IntoView {
     let studio = Studio::new();
     provide_context(studio);
+    title::follow(studio);
     studio.open();
     let link = move |panel: &'static super::panels::Panel| {
         let is_here = move || (studio.panel.get() == panel.id).then_some("page");

@@ -13,7 +13,6 @@ use crate::jobs::{Job, State};
 use crate::message::Order;
 use crate::page::backend::WorkerBackend;
 use crate::page::backend::lock::{self, Claim, Way};
-use crate::page::title;
 use crate::supervisor::{Restart, Verdict, Work};
 
 /// The worker's script, relative to the page.
@@ -27,9 +26,8 @@ const ELSEWHERE: &str =
 const LOST: &str = "another tab has taken the engine, and this picture was not finished";
 
 impl Studio {
-    /// Starts the engine, unless another tab has it. To be called where the page's effects live.
+    /// Starts the engine, unless another tab has it.
     pub fn open(self) {
-        title::follow(self);
         spawn_local(self.occupy(Way::IfFree));
     }
 

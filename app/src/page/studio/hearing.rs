@@ -4,7 +4,7 @@ use encaustic_protocol::{Change, Event, Failure, JobId, Seq};
 use leptos::prelude::*;
 
 use super::{Asked, Engine, Finished, Found, Model, Pixels, Studio};
-use crate::format;
+use crate::amount;
 use crate::jobs::State;
 use crate::message::{News, Outlook, Stored};
 use crate::page::backend::Arrival;
@@ -107,7 +107,7 @@ impl Studio {
 
     fn packed(self, stored: &Stored) {
         self.packing.set(None);
-        self.say(format!("{} is kept in this browser, {}", stored.title, format::bytes(stored.bytes)));
+        self.say(format!("{} is kept in this browser, {}", stored.title, amount::bytes(stored.bytes)));
     }
 
     /// Nothing came of a packing.

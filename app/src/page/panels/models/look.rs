@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::sources::is_busy;
 use super::{facts, family_label};
-use crate::format;
+use crate::amount;
 use crate::message::{Load, Outlook, Pack, Residency, Source};
 use crate::offers;
 use crate::page::studio::{Found, Looked, Studio, sentence};
@@ -78,7 +78,7 @@ fn found(studio: Studio, looked: &Looked, outlook: &Outlook) -> impl IntoView + 
                 <dt>"Licence"</dt>
                 <dd>{license}</dd>
                 <dt>"Size"</dt>
-                <dd>{format::bytes(outlook.bytes)}</dd>
+                <dd>{amount::bytes(outlook.bytes)}</dd>
                 <dt>"To fetch"</dt>
                 <dd>{fetching(outlook, is_file)}</dd>
                 <dt>"Graphics memory"</dt>
@@ -100,18 +100,18 @@ fn fetching(outlook: &Outlook, is_file: bool) -> String {
         return "nothing: it is kept in this browser".to_owned();
     }
     let what = match outlook.bytes.saturating_sub(outlook.to_fetch) {
-        0 => format::bytes(outlook.to_fetch),
-        there => format!("{}, as {} are here already", format::bytes(outlook.to_fetch), format::bytes(there)),
+        0 => amount::bytes(outlook.to_fetch),
+        there => format!("{}, as {} are here already", amount::bytes(outlook.to_fetch), amount::bytes(there)),
     };
     match outlook.free {
-        Some(free) => format!("{what}; this browser has room for {}", format::bytes(free)),
+        Some(free) => format!("{what}; this browser has room for {}", amount::bytes(free)),
         None => what,
     }
 }
 
 /// What it needs of the device.
 fn memory(outlook: &Outlook) -> String {
-    let (all, one) = (format::bytes(outlook.needs_all), format::bytes(outlook.needs_in_turn));
+    let (all, one) = (amount::bytes(outlook.needs_all), amount::bytes(outlook.needs_in_turn));
     let needs = match outlook.residency {
         // Where one network is nearly all there is, turns are of no use.
         _ if outlook.needs_in_turn >= outlook.needs_all / 10 * 9 => format!("needs {all}"),
@@ -119,7 +119,7 @@ fn memory(outlook: &Outlook) -> String {
         Residency::InTurn => format!("needs {one} with one network at a time, {all} with all at once"),
     };
     match outlook.largest_buffer {
-        Some(most) => format!("{needs}; your GPU allows buffers of {}", format::bytes(most)),
+        Some(most) => format!("{needs}; your GPU allows buffers of {}", amount::bytes(most)),
         None => needs,
     }
 }

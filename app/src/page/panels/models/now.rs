@@ -4,9 +4,8 @@ use leptos::prelude::*;
 use phosphor_leptos::{ARROW_CLOCKWISE, STOP};
 
 use super::{facts, family_label};
-use crate::format;
+use crate::amount::{self, Pace};
 use crate::message::{LoadStage, Loaded, Loading, Residency};
-use crate::pace::{self, Pace};
 use crate::page::studio::{Engine, Model, Studio, sentence};
 use crate::page::widgets::{Button, ButtonSize, ProgressBar, Tone};
 
@@ -109,9 +108,9 @@ fn Coming() -> impl IntoView {
         }
         let (speed, left) = pace.with_value(|pace| (pace.speed(), pace.left(of)));
         facts([
-            format!("{} of {}", format::bytes(bytes), format::bytes(of)),
-            speed.map(|speed| format!("{}/s", format::bytes(speed as u64))).unwrap_or_default(),
-            left.map(|left| format!("{} left", pace::guess(left))).unwrap_or_default(),
+            format!("{} of {}", amount::bytes(bytes), amount::bytes(of)),
+            speed.map(|speed| format!("{}/s", amount::bytes(speed as u64))).unwrap_or_default(),
+            left.map(|left| format!("{} left", amount::seconds(left))).unwrap_or_default(),
         ])
     };
     let part = Signal::derive(move || match loading.get() {
@@ -145,14 +144,14 @@ fn ready(studio: Studio, loaded: &Loaded) -> impl IntoView + use<> {
     let title = loaded.card.title.clone().unwrap_or_else(|| studio.wanted.get_untracked());
     let title = if title.is_empty() { "Your model".to_owned() } else { title };
     let family = loaded.card.family.clone();
-    let about = facts([format::bytes(loaded.bytes), loaded.card.license.clone().unwrap_or_default()]);
+    let about = facts([amount::bytes(loaded.bytes), loaded.card.license.clone().unwrap_or_default()]);
     let device = facts([loaded.device.clone(), loaded.precision.clone()]);
     let residency = match loaded.residency {
         Residency::All => "all of it in graphics memory",
         Residency::InTurn => "one network at a time in graphics memory",
     };
     let seconds = loaded.seconds.files + loaded.seconds.device + loaded.seconds.model;
-    let took = format!("loaded in {}", format::duration(seconds));
+    let took = format!("loaded in {}", amount::seconds(seconds));
     view! {
         <section class="card stack" aria-label="The model">
             <div class="row spread models-title">

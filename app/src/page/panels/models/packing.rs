@@ -4,8 +4,7 @@ use leptos::prelude::*;
 use phosphor_leptos::STOP;
 
 use super::facts;
-use crate::format;
-use crate::pace::{self, Pace};
+use crate::amount::{self, Pace};
 use crate::page::studio::Studio;
 use crate::page::widgets::{Button, ButtonSize, ProgressBar};
 
@@ -22,8 +21,8 @@ pub fn PackingCard() -> impl IntoView {
             pace.update_value(|pace| pace.see(js_sys::Date::now() / 1000.0, packing.bytes));
             let left = pace.with_value(|pace| pace.left(packing.of));
             facts([
-                format!("{} of {}", format::bytes(packing.bytes), format::bytes(packing.of)),
-                left.map(|left| format!("{} left", pace::guess(left))).unwrap_or_default(),
+                format!("{} of {}", amount::bytes(packing.bytes), amount::bytes(packing.of)),
+                left.map(|left| format!("{} left", amount::seconds(left))).unwrap_or_default(),
             ])
         };
         let part = Signal::derive(move || {

@@ -7,7 +7,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{HtmlInputElement, Response};
 
 use super::{facts, family_label};
-use crate::format;
+use crate::amount;
 use crate::message::{Load, Source};
 use crate::offers::{self, Offer, Offers};
 use crate::page::drop;
@@ -78,7 +78,7 @@ fn Row(offer: Offer, studio: Studio) -> impl IntoView {
     let line = move || {
         facts([
             if family.is_empty() { String::new() } else { family_label(studio, &family) },
-            bytes.map(format::bytes).unwrap_or_default(),
+            bytes.map(amount::bytes).unwrap_or_default(),
             license.clone(),
         ])
     };

@@ -6,7 +6,7 @@ use phosphor_leptos::{PACKAGE, TRASH};
 use super::facts;
 use super::family_label;
 use super::sources::is_busy;
-use crate::format;
+use crate::amount;
 use crate::message::{Load, Place, Source, Storage, Stored};
 use crate::page::studio::Studio;
 use crate::page::widgets::{Button, ButtonSize, Confirm, Glyph, IconButton};
@@ -28,7 +28,7 @@ pub fn Kept() -> impl IntoView {
     let meaning = move || {
         doomed.with(|stored| match stored {
             Some(Stored { address: Some(_), of, .. }) => {
-                format!("It can be fetched again, {}. Your pictures stay.", format::bytes(*of))
+                format!("It can be fetched again, {}. Your pictures stay.", amount::bytes(*of))
             }
             _ => "It came from a file of yours, and can be made from that again. Your pictures stay.".to_owned(),
         })
@@ -72,7 +72,7 @@ fn room(storage: &Storage) -> impl IntoView + use<> {
     let part = if quota > 0 { (used as f64 / quota as f64).clamp(0.0, 1.0) } else { 0.0 };
     let is_full = part > 0.9;
     let words = if quota > 0 {
-        format!("{} of {} used", format::bytes(used), format::bytes(quota))
+        format!("{} of {} used", amount::bytes(used), amount::bytes(quota))
     } else {
         "The browser does not tell how much room there is.".to_owned()
     };
@@ -114,9 +114,9 @@ fn row(studio: Studio, stored: Stored, delete: impl Fn() + 'static) -> impl Into
         residency: None,
     };
     let size = if is_whole {
-        format::bytes(stored.bytes)
+        amount::bytes(stored.bytes)
     } else {
-        format!("{} of {}", format::bytes(stored.bytes), format::bytes(stored.of))
+        format!("{} of {}", amount::bytes(stored.bytes), amount::bytes(stored.of))
     };
     let (verb, badge) =
         if is_whole { ("Load", None) } else { ("Resume", Some(view! { <span class="badge badge-warn">"Partly here"</span> })) };

@@ -82,7 +82,7 @@ async function look({ from }, file) {
     : to_fetch > free ? "the browser has room for 10 MB, and 20.8 MB are to be fetched: delete a model, or free space on the disk" : undefined;
   const outlook = { title: model.title, family: isBig ? "sdxl" : "sd1", license: model.title && CARD.license, bytes: model.bytes, to_fetch };
   const device = { device: "Fake Graphics 4000 (WebGPU)", precision: "f16", largest_buffer: 1_073_741_824 };
-  const needs = { needs_all: model.bytes * 2 + 200 * MB, needs_in_turn: model.bytes + 200 * MB };
+  const needs = { needs_all: model.bytes * 2 + 200 * MB, needs_in_turn: model.bytes + 100 * MB };
   say({ outlook: { ...outlook, ...device, ...needs, free, residency: isBig ? "in_turn" : "all", obstacle } });
 }
 

@@ -32,6 +32,7 @@ export async function servePage(dist = DIST) {
     const answer = (status, type, body) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     const [, behaviour, rest] = path.match(/^\/([\w-]+)\/(.*)$/) ?? [];
+    if (path === "/favicon.ico") return answer(204, "image/png");
     if (behaviour === undefined) return answer(404, "text/plain", "there is no such page");
     try {
       if (rest === "worker.js" && behaviour !== "missing") {
@@ -41,6 +42,8 @@ export async function servePage(dist = DIST) {
         return answer(200, TYPES[".js"], `const BEHAVIOUR = ${JSON.stringify(behaviour)}, NTH = ${nth};\n${worker}`);
       }
       if (rest === "worker.js") return answer(404, "text/plain", "there is no worker");
+      // A service worker that keeps the page would hide from this server what is fetched.
+      if (rest === "sw.js") return answer(200, TYPES[".js"], "");
       if (rest === "models.json") return answer(200, TYPES[".json"], JSON.stringify(OFFERS));
       const name = rest === "" ? "index.html" : rest;
       answer(200, TYPES[extname(name)] ?? "application/octet-stream", await readFile(join(dist, name)));

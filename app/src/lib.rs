@@ -10,6 +10,9 @@
 
 pub mod amount;
 pub mod form;
+pub mod format;
+pub mod gallery;
+pub mod history;
 pub mod inbox;
 pub mod jobs;
 pub mod message;
@@ -17,6 +20,7 @@ pub mod offers;
 pub mod pace;
 #[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
 pub mod page;
+pub mod preferences;
 pub mod supervisor;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

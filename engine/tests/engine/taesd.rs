@@ -1,9 +1,7 @@
 //! The tiny autoencoder against diffusers.
 
-mod common;
-
+use crate::common::{Goldens, device, models};
 use burn::tensor::{Device, FloatDType};
-use common::{Goldens, device, models};
 use encaustic_engine::model::taesd::{Taesd, TaesdConfig};
 use encaustic_engine::weights::{KeyMap, load_into, parameter_count};
 

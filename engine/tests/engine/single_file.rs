@@ -1,13 +1,11 @@
 //! Models in one file: the picture is that of the same weights in a folder of diffusers, and what is wrong is named.
 
-mod common;
-
 use std::rc::Rc;
 
-use common::checkpoint::{Array, Checkpoint};
-use common::folder::Folder;
-use common::run::{Watch, compute, load_files};
-use common::single::{MODELS, Single};
+use crate::common::checkpoint::{Array, Checkpoint};
+use crate::common::folder::Folder;
+use crate::common::run::{Watch, compute, load_files};
+use crate::common::single::{MODELS, Single};
 use encaustic_engine::family::{self, Files, Keep};
 use encaustic_engine::pipeline::{Outcome, generate};
 use encaustic_engine::prediction::Prediction;

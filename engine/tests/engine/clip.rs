@@ -1,8 +1,6 @@
 //! The text encoders against transformers.
 
-mod common;
-
-use common::{Goldens, device, models};
+use crate::common::{Goldens, device, models};
 use encaustic_engine::model::clip::{ClipConfig, ClipText, TokensError};
 
 const TOLERANCE: f64 = 1e-4;
@@ -54,7 +52,12 @@ fn text_encoders_match_transformers() {
 
         // Clip skip: the last state, normalised, is the output.
         let last = encoder.final_norm(first.from_last(0).unwrap());
-        common::assert_close(part, &common::goldens::to_f64(last), &common::goldens::to_f64(first.last.clone()), 1e-6);
+        crate::common::assert_close(
+            part,
+            &crate::common::goldens::to_f64(last),
+            &crate::common::goldens::to_f64(first.last.clone()),
+            1e-6,
+        );
         assert!(first.from_last(first.hidden_states.len()).is_none());
     }
 }
@@ -81,7 +84,7 @@ fn prefix_is_optional() {
     let ids = vec![vec![3, 4, 5]];
     let here = text_encoder(path).forward(&ids, &device).unwrap().last;
     let there = other.unwrap().forward(&ids, &device).unwrap().last;
-    assert_eq!(common::goldens::to_f64(here), common::goldens::to_f64(there));
+    assert_eq!(crate::common::goldens::to_f64(here), crate::common::goldens::to_f64(there));
 }
 
 fn safetensors_renamed(path: &str, rename: impl Fn(&str) -> String) -> Vec<u8> {

@@ -1,11 +1,9 @@
 //! The denoising network against diffusers.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
+use crate::common::{Goldens, device, models};
 use burn::tensor::{Device, Tensor};
-use common::{Goldens, device, models};
 use encaustic_engine::model::unet::{AddedConditioning, ControlResiduals, UNet, UNetConfig, UNetInput, guidance_embedding};
 use encaustic_engine::weights::{KeyMap, parameter_count};
 
@@ -95,7 +93,7 @@ fn unets_match_diffusers() {
             check("out_odd", case.run("x_odd", &[500.0], 1, 77, None));
         }
 
-        let params = common::golden_json(file)["cases"]["unet"]["params"].as_u64().unwrap();
+        let params = crate::common::golden_json(file)["cases"]["unet"]["params"].as_u64().unwrap();
         assert_eq!(parameter_count(&case.unet), params, "{file}");
     }
 }

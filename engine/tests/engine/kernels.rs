@@ -1,11 +1,9 @@
 //! The kernels against their definitions, in f64, over shapes that a network has and shapes that it has not.
 
-mod common;
-
 use burn::tensor::{Device, Tensor, TensorData};
 use encaustic_engine::kernel::{self, Then};
 
-use common::device;
+use crate::common::device;
 
 /// A source of numbers that are about normal.
 struct Numbers(u64);

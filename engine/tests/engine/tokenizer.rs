@@ -1,8 +1,6 @@
 //! Token ids equal those of transformers' `CLIPTokenizer`, from every layout of files and from the built-in table.
 
-mod common;
-
-use common::{golden_dir, golden_json};
+use crate::common::{golden_dir, golden_json};
 use encaustic_engine::prompt::{Tokenizer, TokenizerError, TokenizerFiles, split};
 
 /// The files of a tokenizer's folder, read whole.

@@ -1,9 +1,7 @@
 //! Devices: what is named, what is there, what opens.
 
-mod common;
-
+use crate::common::device::VARIABLE;
 use burn::tensor::Tensor;
-use common::device::VARIABLE;
 use encaustic_engine::device::{Api, DeviceError, DeviceKind, DeviceName, Precision, enumerate, open};
 use futures_lite::future::block_on;
 

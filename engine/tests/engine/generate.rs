@@ -1,14 +1,12 @@
 //! How runs behave: batches, long prompts, stopping, and the loop that serves jobs.
 
-mod common;
-
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::common::folder::Folder;
+use crate::common::run::{Watch, compute, load, load_on};
 use burn::tensor::Tensor;
-use common::folder::Folder;
-use common::run::{Watch, compute, load, load_on};
 use encaustic_engine::device::{Compute, Precision};
 use encaustic_engine::engine::Engine;
 use encaustic_engine::error::GenerateError;

@@ -1,9 +1,7 @@
 //! Loading models: what is recognised, what is refused, and in which words.
 
-mod common;
-
-use common::folder::Folder;
-use common::run::{compute, load};
+use crate::common::folder::Folder;
+use crate::common::run::{compute, load};
 use encaustic_engine::error::GenerateError;
 use encaustic_engine::family::{self, Keep};
 use encaustic_engine::latent::LatentFormat;

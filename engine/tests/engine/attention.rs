@@ -1,11 +1,9 @@
 //! Attention against its formula, in f64, over shapes that a network has and shapes that it has not.
 
-mod common;
-
 use burn::tensor::{Tensor, TensorData};
 use encaustic_engine::kernel::{Mask, attention, attention_heads};
 
-use common::device;
+use crate::common::device;
 
 /// `[batch, heads, tokens, d]` numbers, about normal times `scale`.
 fn numbers(seed: u64, count: usize, scale: f64) -> Vec<f32> {

@@ -6,9 +6,9 @@
 use std::io::{Cursor, Write};
 use std::time::{Duration, Instant};
 
-use encaustic_launcher::infotext::Infotext;
-use encaustic_launcher::png::{self, Pixels};
-use encaustic_launcher::png_text::{self, PngError, PngText, TEXT_LIMIT};
+use encaustic_picture::infotext::Infotext;
+use encaustic_picture::png::{self, Pixels};
+use encaustic_picture::png_text::{self, PngError, PngText, TEXT_LIMIT};
 
 fn info(prompt: &str, negative: &str, settings: &[(&str, &str)]) -> Infotext {
     let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
-mod common;
-
+use crate::common::device::cpu;
+use crate::common::goldens::{relative_error, to_f64};
+use crate::common::sampling::{Formula, Recorded, request, run};
 use burn::tensor::Tensor;
-use common::device::cpu;
-use common::goldens::{relative_error, to_f64};
-use common::sampling::{Formula, Recorded, request, run};
 use encaustic_engine::noise::{Noise, NoiseSource};
 use encaustic_engine::prediction::Prediction;
 use encaustic_engine::sampling::{

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
-mod common;
-
+use crate::common::goldens::to_f64;
+use crate::common::{Goldens, device, golden_json};
 use burn::tensor::Tensor;
-use common::goldens::to_f64;
-use common::{Goldens, device, golden_json};
 use encaustic_engine::noise::{BrownianPath, Generator, Noise, NoiseSource};
 use encaustic_protocol::Rng;
 

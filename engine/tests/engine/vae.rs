@@ -1,9 +1,7 @@
 //! The autoencoder against diffusers.
 
-mod common;
-
+use crate::common::{Goldens, device, models};
 use burn::tensor::{Device, Tensor};
-use common::{Goldens, device, models};
 use encaustic_engine::model::vae::{Tiling, Vae, VaeConfig};
 use encaustic_engine::weights::parameter_count;
 
@@ -56,7 +54,7 @@ fn log_variance_is_limited() {
     // An encoder's overflow must not make infinite or vanishing noise.
     let goldens = Goldens::open("sd15_modules");
     let wild = goldens.tensor::<4>("vae/image", &device) * 1e6;
-    let values = common::goldens::to_f64(vae(&device).encode(wild).log_variance);
+    let values = crate::common::goldens::to_f64(vae(&device).encode(wild).log_variance);
     assert!(values.iter().all(|value| (-30.0..=20.0).contains(value)));
 }
 
@@ -84,7 +82,7 @@ fn one_tile_is_the_whole() {
     // Tiles that start past the first are thrown away where the first covers everything.
     let whole = vae.decode(latent.clone());
     let tiled = vae.decode_tiled(latent, Tiling { sample_size: 96, overlap: 0.0 });
-    assert_eq!(common::goldens::to_f64(whole), common::goldens::to_f64(tiled));
+    assert_eq!(crate::common::goldens::to_f64(whole), crate::common::goldens::to_f64(tiled));
 }
 
 /// The attention's projections were called otherwise, and were convolutions, in older files.
@@ -122,7 +120,7 @@ fn old_names_load() {
     let keys = Vae::keys();
     let loaded = encaustic_engine::weights::load_into(empty, "vae", &checkpoint, &keys, burn::tensor::FloatDType::F32, &device);
     let latent = Goldens::open("sd15_modules").tensor::<4>("vae/latent", &device);
-    let [here, there] = [vae(&device), loaded.unwrap()].map(|vae| common::goldens::to_f64(vae.decode(latent.clone())));
+    let [here, there] = [vae(&device), loaded.unwrap()].map(|vae| crate::common::goldens::to_f64(vae.decode(latent.clone())));
     assert_eq!(here, there);
 }
 

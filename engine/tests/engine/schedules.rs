@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
-mod common;
-
-use common::sampling::config_of;
-use common::{Goldens, golden_json};
+use crate::common::sampling::config_of;
+use crate::common::{Goldens, golden_json};
 use encaustic_engine::prediction::Prediction;
 use encaustic_engine::schedule::{
     self, AlignedTo, Basis, CLASSES, Grid, MAX_STEPS, NoiseTable, SCHEDULES, Schedule, ScheduleError, ScheduleKind,

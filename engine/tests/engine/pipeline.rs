@@ -4,14 +4,12 @@
 //! call. The model gets that configuration, the request those arguments and nothing else: what the engine makes of them
 //! by itself is what is tested. The noise that the reference drew is played back.
 
-mod common;
-
 use std::collections::BTreeSet;
 
+use crate::common::folder::Folder;
+use crate::common::run::{Recorded, Watch, load, psnr};
+use crate::common::{Goldens, golden_json, relative_error};
 use burn::tensor::Tensor;
-use common::folder::Folder;
-use common::run::{Recorded, Watch, load, psnr};
-use common::{Goldens, golden_json, relative_error};
 use encaustic_engine::family::LatentDiffusion;
 use encaustic_engine::pipeline::{Outcome, generate, generate_from};
 use encaustic_engine::schedule::{NoiseTable, SchedulerConfig};

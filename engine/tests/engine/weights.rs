@@ -1,10 +1,8 @@
 //! Weights: what is loaded, what disagrees with the network, and how the errors read.
 
-mod common;
-
+use crate::common::goldens::{relative_error, to_f64};
+use crate::common::{device, models};
 use burn::tensor::{FloatDType, Tensor};
-use common::goldens::{relative_error, to_f64};
-use common::{device, models};
 use encaustic_engine::model::unet::{UNet, UNetConfig, UNetInput};
 use encaustic_engine::weights::{
     Checkpoint, CheckpointError, FileSet, FilesError, KeyMap, LoadError, MisShaped, Precision, choose_files, load_into,

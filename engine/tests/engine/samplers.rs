@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
-mod common;
-
+use crate::common::goldens::{relative_error, to_f64};
+use crate::common::sampling::{Formula, Recorded, config_of, request, run, step};
+use crate::common::{Goldens, device, golden_json};
 use burn::tensor::Tensor;
-use common::goldens::{relative_error, to_f64};
-use common::sampling::{Formula, Recorded, config_of, request, run, step};
-use common::{Goldens, device, golden_json};
 use encaustic_engine::noise::{Noise, NoiseSource};
 use encaustic_engine::prediction::{Prediction, input_scale};
 use encaustic_engine::sampling::{

@@ -4,10 +4,10 @@
 #![allow(unreachable_pub, missing_docs, clippy::disallowed_methods, reason = "a test is no library, and may wait for the device")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
-#[path = "../../../tests/support/checkpoint.rs"]
+#[path = "../../../../tests/support/checkpoint.rs"]
 pub mod checkpoint;
 pub mod device;
-#[path = "../../../tests/support/folder.rs"]
+#[path = "../../../../tests/support/folder.rs"]
 pub mod folder;
 pub mod goldens;
 pub mod models;

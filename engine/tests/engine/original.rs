@@ -1,16 +1,14 @@
 //! The original layout: where each parameter is, and which configurations and facts follow from names and shapes.
 
-mod common;
-
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use common::checkpoint::{Array, Checkpoint, recipes};
-use common::folder::Folder;
-use common::run::compute;
-use common::single::{MODELS, NAME, Single, family};
+use crate::common::checkpoint::{Array, Checkpoint, recipes};
+use crate::common::folder::Folder;
+use crate::common::run::compute;
+use crate::common::single::{MODELS, NAME, Single, family};
 use encaustic_engine::family::{self, Files, FilesError, Keep, Outline, SingleFile};
 use encaustic_engine::model::clip::{ClipConfig, ClipText};
 use encaustic_engine::model::unet::{UNet, UNetConfig};
@@ -22,7 +20,7 @@ use serde_json::{Value, json};
 
 /// The parameters of a network with this configuration.
 fn shell(part: &str, config: &[u8]) -> Vec<Parameter> {
-    let device = common::device::cpu();
+    let device = crate::common::device::cpu();
     match part {
         "unet" => parameters(&UNet::new(&UNetConfig::parse(config).unwrap(), &device).unwrap()),
         "vae" => parameters(&Vae::new(&VaeConfig::parse(config).unwrap(), &device).unwrap()),
@@ -329,7 +327,7 @@ fn a_unet_that_was_distilled_is_told_the_guidance() {
     let config = Folder::open("models/lcm_unet").0.remove("config.json").unwrap();
     let parameters = shell("unet", &config);
     let keys = family("sd1").keys("unet", &parameters).unwrap();
-    let weights = Checkpoint::read(&common::golden_dir().join("models/lcm_unet/diffusion_pytorch_model.safetensors"));
+    let weights = Checkpoint::read(&crate::common::golden_dir().join("models/lcm_unet/diffusion_pytorch_model.safetensors"));
     let mut file = Checkpoint::single_file("sd15").without("model.diffusion_model.").says("ss_zero_terminal_snr", "True");
     for Parameter { name, .. } in &parameters {
         let place = keys.candidates(name).next().unwrap();

@@ -2,10 +2,20 @@
 
 pub mod backend;
 pub mod drop;
+pub mod local;
+pub mod maker;
+pub mod mark;
+pub mod notices;
 pub mod panels;
+pub mod pixels;
+pub mod session;
 pub mod shell;
+pub mod shortcuts;
 pub mod studio;
+pub mod theme;
 mod title;
+pub mod viewer;
+pub mod webgpu;
 pub mod widgets;
 
 /// Puts the page up and starts the engine's worker.

@@ -13,5 +13,6 @@ pub mod jobs;
 pub mod message;
 #[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
 pub mod page;
+pub mod ranges;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

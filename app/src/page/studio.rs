@@ -8,7 +8,7 @@ mod hearing;
 mod memory;
 mod orders;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use encaustic_protocol::{Catalog, Failure, Request};
@@ -148,13 +148,6 @@ pub(super) struct Takers {
     pub(super) settings: Option<Taker>,
 }
 
-/// An order whose answer does not say which it answers: they come in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Look,
-    Load,
-}
-
 /// What the panels share. It is copied like a number; what it holds is changed for all.
 #[derive(Clone, Copy)]
 pub struct Studio {
@@ -192,7 +185,10 @@ pub struct Studio {
     backend: StoredValue<Option<Rc<dyn Backend>>, LocalStorage>,
     /// What has been sent and has not come to its end.
     books: StoredValue<Supervisor<File>, LocalStorage>,
-    asked: StoredValue<VecDeque<Asked>>,
+    /// How many looks have not been answered: only the last one is shown.
+    looking: StoredValue<usize>,
+    /// How many models are on their way: likewise.
+    coming: StoredValue<usize>,
     /// Which worker it is; what others still say is not heard.
     worker: StoredValue<u64>,
     /// Ends this tab's waiting for the engine.
@@ -230,7 +226,8 @@ impl Studio {
             panel: RwSignal::new("create"),
             backend: StoredValue::new_local(None),
             books: StoredValue::new_local(Supervisor::default()),
-            asked: StoredValue::new(VecDeque::new()),
+            looking: StoredValue::new(0),
+            coming: StoredValue::new(0),
             worker: StoredValue::new(0),
             waiting: StoredValue::new_local(None),
             engine_notice: StoredValue::new(None),

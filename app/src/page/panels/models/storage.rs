@@ -116,10 +116,9 @@ fn row(studio: Studio, stored: Stored, delete: impl Fn() + 'static) -> impl Into
     let size = if is_whole {
         amount::bytes(stored.bytes)
     } else {
-        format!("{} of {}", amount::bytes(stored.bytes), amount::bytes(stored.of))
+        format!("{} of {} are here", amount::bytes(stored.bytes), amount::bytes(stored.of))
     };
-    let (verb, badge) =
-        if is_whole { ("Load", None) } else { ("Resume", Some(view! { <span class="badge badge-warn">"Partly here"</span> })) };
+    let verb = if is_whole { "Load" } else { "Resume" };
     let Stored { title, family, .. } = stored;
     let line = move || facts([if family.is_empty() { String::new() } else { family_label(studio, &family) }, size.clone()]);
     let label = format!("{verb} {title}");
@@ -128,7 +127,7 @@ fn row(studio: Studio, stored: Stored, delete: impl Fn() + 'static) -> impl Into
     view! {
         <li class="models-row">
             <div class="models-words">
-                <h3>{title} " " {badge}</h3>
+                <h3>{title}</h3>
                 <p class="hint">{line}</p>
             </div>
             <div class="row models-buttons">

@@ -137,3 +137,18 @@ onPage("a cancelled job stays cancelled when its worker dies", "plain", async (t
   await tab.sees(/cancelled|stopped/i);
   assert.equal(server.starts("plain"), 1);
 });
+
+onPage("the tab's title tells how far the work is while one looks at another tab", "plain", async (tab) => {
+  const look = (hidden) => tab.page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  const title = async (is) => await tab.page.waitForFunction((is) => new RegExp(is).test(document.title), is);
+  await tab.load();
+  await tab.generate("a fox slow");
+  await look(true);
+  await title("^\\d+ % . Encaustic$");
+  await title("^Done . Encaustic$");
+  await look(false);
+  await title("^Encaustic$");
+});

@@ -161,10 +161,10 @@ pub struct Studio {
     pub model: RwSignal<Model>,
     /// What the page calls the model that was asked for last.
     pub wanted: RwSignal<String>,
-    /// What the browser keeps; `None` until it has told.
-    pub stored: RwSignal<Option<Storage>>,
     /// What the browser keeps; nothing until it has told.
     pub storage: RwSignal<Storage>,
+    /// Whether it has told.
+    pub knows_storage: RwSignal<bool>,
     /// The model that is being looked at.
     pub looked: RwSignal<Option<Looked>, LocalStorage>,
     /// What the last look found.
@@ -214,8 +214,8 @@ impl Studio {
             engine: RwSignal::new(Engine::Starting),
             model: RwSignal::new(Model::None),
             wanted: RwSignal::new(String::new()),
-            stored: RwSignal::new(None),
             storage: RwSignal::new(Storage::default()),
+            knows_storage: RwSignal::new(false),
             looked: RwSignal::new_local(None),
             outlook: RwSignal::new(None),
             packing: RwSignal::new(None),

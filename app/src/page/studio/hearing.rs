@@ -15,8 +15,8 @@ impl Studio {
         match news {
             News::Ready { .. } => self.engine.set(Engine::Ready),
             News::Models(storage) => {
-                self.storage.set(storage.clone());
-                self.stored.set(Some(storage));
+                self.storage.set(storage);
+                self.knows_storage.set(true);
                 self.resume();
             }
             News::Outlook(outlook) => self.seen(outlook),

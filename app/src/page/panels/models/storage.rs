@@ -34,7 +34,10 @@ pub fn Kept() -> impl IntoView {
         })
     };
     let models = move || {
-        let Some(storage) = studio.stored.get() else { return view! { <p class="hint">"Asking the browser"</p> }.into_any() };
+        if !studio.knows_storage.get() {
+            return view! { <p class="hint">"Asking the browser"</p> }.into_any();
+        }
+        let storage = studio.storage.get();
         if storage.models.is_empty() {
             return view! {
                 <div class="models-nothing">
@@ -59,7 +62,7 @@ pub fn Kept() -> impl IntoView {
     view! {
         <section class="card stack" aria-labelledby="models-kept">
             <h2 id="models-kept">"Kept in this browser"</h2>
-            {move || studio.stored.get().map(|storage| room(&storage))}
+            {move || studio.knows_storage.get().then(|| studio.storage.with(room))}
             {models}
         </section>
         <Confirm open title=question verb="Delete" on_yes=forget>{meaning}</Confirm>

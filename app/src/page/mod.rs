@@ -2,9 +2,15 @@
 
 pub mod backend;
 pub mod drop;
+pub mod gallery;
+pub mod history;
+pub mod local;
 pub mod panels;
+pub mod preferences;
+pub mod restore;
 pub mod shell;
 pub mod studio;
+pub mod theme;
 mod title;
 pub mod widgets;
 

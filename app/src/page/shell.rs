@@ -3,8 +3,13 @@
 use leptos::prelude::*;
 
 use super::drop::DropZone;
+use super::gallery::Gallery;
+use super::history::Prompts;
 use super::panels::PANELS;
+use super::preferences::Wishes;
+use super::restore;
 use super::studio::Studio;
+use super::theme::PageTheme;
 use super::title;
 use super::widgets::Glyph;
 
@@ -13,6 +18,11 @@ use super::widgets::Glyph;
 pub fn Shell() -> impl IntoView {
     let studio = Studio::new();
     provide_context(studio);
+    let theme = PageTheme::provide();
+    let wishes = Wishes::provide();
+    Prompts::provide(studio, wishes);
+    provide_context(Gallery::open(studio, wishes));
+    restore::take(studio, theme, wishes);
     title::follow(studio);
     studio.open();
     let link = move |panel: &'static super::panels::Panel| {

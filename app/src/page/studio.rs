@@ -137,7 +137,7 @@ pub struct Finished {
 type OnFinished = Rc<dyn Fn(&Finished)>;
 
 /// What is done with a file that somebody drops or chooses.
-pub type Taker = fn(Studio, File);
+pub type Taker = Callback<File>;
 
 /// Who takes which files; nobody, until [`Studio::take_pictures`] and [`Studio::take_settings`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -322,7 +322,7 @@ impl Default for Studio {
 }
 
 /// A message as a sentence of its own: a capital at the beginning, unless it begins with a name, and a point at the end.
-pub(super) fn sentence(text: &str) -> String {
+pub(in crate::page) fn sentence(text: &str) -> String {
     let text = text.trim();
     let first = text.split(' ').next().unwrap_or_default();
     // File names, addresses and settings keep their case.

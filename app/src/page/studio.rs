@@ -322,7 +322,7 @@ impl Default for Studio {
 }
 
 /// A message as a sentence of its own: a capital at the beginning, unless it begins with a name, and a point at the end.
-pub(in crate::page) fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let text = text.trim();
     let first = text.split(' ').next().unwrap_or_default();
     // File names, addresses and settings keep their case.

@@ -16,16 +16,11 @@ use crate::gallery::{self, Record};
 use crate::jobs::State;
 use crate::page::studio::{Action, Finished, Pixels};
 
-/// How many of this session's pictures keep their pixels in memory, for the create panel.
-const MOST_PIXELS: usize = 24;
-
 /// Pictures that wait to be kept.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: VecDeque<(Record, Pixels)>,
     is_busy: bool,
-    /// Names of pictures whose pixels are in memory still, oldest first.
-    held: VecDeque<String>,
     /// Whether the user has been told that pictures are not kept.
     is_told: bool,
 }
@@ -109,13 +104,7 @@ impl Gallery {
             // Pictures of another tab may have come in between.
             records.sort_by_key(|record| std::cmp::Reverse(record.id));
         });
-        let spare = self.queue.try_update_value(|queue| {
-            queue.held.push_back(name);
-            if queue.held.len() > MOST_PIXELS { queue.held.pop_front() } else { None }
-        });
-        if let Some(name) = spare.flatten() {
-            self.studio.release(&name);
-        }
+        self.studio.release(&name);
         self.sweep();
     }
 

@@ -3,6 +3,7 @@
 //! The list is in memory, the files are in the browser's storage ([`store`]). Where that is missing or full, a picture is kept
 //! for as long as the tab is open and can be saved by its owner, who is told. Other tabs are told of every change.
 
+pub mod actions;
 mod encode;
 mod keep;
 mod store;

@@ -5,14 +5,15 @@ use std::rc::Rc;
 use leptos::ev::KeyboardEvent;
 use leptos::html;
 use leptos::prelude::*;
-use phosphor_leptos::{CARET_LEFT, CARET_RIGHT, DOWNLOAD_SIMPLE, HEART, IconWeight, TRASH, X};
+use phosphor_leptos::{CARET_LEFT, CARET_RIGHT, DOWNLOAD_SIMPLE, TRASH, X};
 use wasm_bindgen_futures::spawn_local;
 
 use super::Hall;
 use super::details::Details;
 use crate::page::gallery::Gallery;
 use crate::page::gallery::url::Held;
-use crate::page::widgets::{Glyph, IconButton};
+use crate::page::gallery::actions::Heart;
+use crate::page::widgets::IconButton;
 
 /// The window; it is open while a picture is looked at.
 #[component]
@@ -111,7 +112,7 @@ pub fn Look(
             view! {
                 <div class="look-bar">
                     <span class="figures look-count">{count}</span>
-                    <Heart hall />
+                    <Heart id=hall.current />
                     <IconButton
                         icon=DOWNLOAD_SIMPLE
                         label="Save the picture"
@@ -143,26 +144,6 @@ pub fn Look(
         >
             {inside}
         </dialog>
-    }
-}
-
-/// The heart of the picture that is looked at.
-#[component]
-fn Heart(hall: Hall) -> impl IntoView {
-    let gallery = Gallery::here();
-    let is_on = Memo::new(move |_| hall.current.get().and_then(|id| gallery.record(id)).is_some_and(|record| record.favourite));
-    let label = move || if is_on.get() { "No longer a favourite" } else { "Make it a favourite" };
-    view! {
-        <button
-            type="button"
-            class="button button-icon button-quiet"
-            aria-label=label
-            title=label
-            aria-pressed=move || if is_on.get() { "true" } else { "false" }
-            on:click=move |_| toggle_favourite(gallery, hall)
-        >
-            {move || view! { <Glyph icon=HEART weight=if is_on.get() { IconWeight::Fill } else { IconWeight::Regular } /> }}
-        </button>
     }
 }
 

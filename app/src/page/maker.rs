@@ -55,7 +55,8 @@ impl Maker {
         let changed = move |now: &Request, before: Option<&Request>, _| {
             local::keep(NAME, now);
             // What came from elsewhere takes the place of what was being typed.
-            let is_old = |id: &str| before.is_none_or(|before| param(id).is_none_or(|param| (param.get)(before) == (param.get)(now)));
+            let is_old =
+                |id: &str| before.is_none_or(|before| param(id).is_none_or(|param| (param.get)(before) == (param.get)(now)));
             if maker.drafts.with_untracked(|drafts| drafts.keys().any(|id| !is_old(id))) {
                 maker.drafts.update(|drafts| drafts.retain(|id, _| is_old(id)));
             }

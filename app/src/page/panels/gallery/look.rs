@@ -11,8 +11,8 @@ use wasm_bindgen_futures::spawn_local;
 use super::Hall;
 use super::details::Details;
 use crate::page::gallery::Gallery;
-use crate::page::gallery::url::Held;
 use crate::page::gallery::actions::Heart;
+use crate::page::gallery::url::Held;
 use crate::page::widgets::IconButton;
 
 /// The window; it is open while a picture is looked at.

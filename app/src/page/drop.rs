@@ -54,9 +54,9 @@ pub fn DropZone() -> impl IntoView {
     view! {
         <Show when=move || over.get()>
             <div class="drop" aria-hidden="true">
-                <div class="drop__frame">
-                    <p class="drop__title">"Drop it anywhere"</p>
-                    <p class="drop__text">
+                <div class="drop-frame">
+                    <p class="drop-title">"Drop it anywhere"</p>
+                    <p class="drop-text">
                         "A checkpoint (.safetensors) is loaded, a picture (.png) gives its settings back, a settings file (.json) is \
                          read. Nothing leaves this computer."
                     </p>

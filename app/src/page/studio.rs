@@ -15,6 +15,8 @@ use encaustic_protocol::{Catalog, Failure, Request};
 use leptos::prelude::*;
 use web_sys::{AbortController, File};
 
+pub(in crate::page) use memory::is_of;
+
 use super::backend::Backend;
 use crate::jobs::Job;
 use crate::message::{Load, Loaded, Loading, Outlook, Picture, Storage};

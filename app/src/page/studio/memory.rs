@@ -26,6 +26,12 @@ impl Studio {
         }
     }
 
+    /// What was loaded, if a model is there.
+    pub(in crate::page) fn current(self) -> Option<Load> {
+        let is_there = self.model.with(|model| matches!(model, Model::Ready(_)));
+        is_there.then(|| self.books.with_value(|books| books.first_load().cloned())).flatten()
+    }
+
     /// On a new visit: loads the last visit's model, if all of it is in the browser's storage. Nothing is fetched unasked.
     pub(super) fn resume(self) {
         if self.is_resumed.get_value() {

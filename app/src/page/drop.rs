@@ -92,7 +92,7 @@ pub(super) fn take(studio: Studio, file: File) {
             studio.panel.set(MODELS);
             studio.look(Load { from: Source::File, precision: None, residency: None }, Some(&file), &name);
         }
-        (Kind::Picture, Some(taker), _) | (Kind::Settings, _, Some(taker)) => taker(studio, file),
+        (Kind::Picture, Some(taker), _) | (Kind::Settings, _, Some(taker)) => taker.run(file),
         (Kind::Pickle, ..) => studio.complain(format!(
             "\"{name}\" is a pickle, or may be one: reading such a file can run programs in it, so this page does not; get the model as \
              .safetensors, or convert it where you trust it"

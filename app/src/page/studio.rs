@@ -139,7 +139,7 @@ pub struct Finished {
 type OnFinished = Rc<dyn Fn(&Finished)>;
 
 /// What is done with a file that somebody drops or chooses.
-pub type Taker = fn(Studio, File);
+pub type Taker = Callback<File>;
 
 /// Who takes which files; nobody, until [`Studio::take_pictures`] and [`Studio::take_settings`].
 #[derive(Clone, Copy, Debug, Default)]

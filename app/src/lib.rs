@@ -10,7 +10,6 @@
 
 pub mod amount;
 pub mod form;
-pub mod format;
 pub mod gallery;
 pub mod history;
 pub mod inbox;

@@ -213,7 +213,7 @@ self.onmessage = ({ data }) => {
   if (BEHAVIOUR === "silent" || (BEHAVIOUR === "mute-once" && NTH === 1)) return;
   if (order === "models") tellModels();
   else if (order === "stop") stopped = true;
-  else if (order.look) inTurn(() => look(order.look, file), "not_loaded");
+  else if (order.look) look(order.look, file).catch((error) => say({ not_seen: error }));
   else if (order.load) inTurn(() => load(order.load, file), "not_loaded");
   else if (order.pack) inTurn(() => pack(order.pack, file), "not_packed");
   else if (order.forget) inTurn(async () => keep((await kept()).filter(({ id }) => id !== order.forget.id)), "not_loaded");

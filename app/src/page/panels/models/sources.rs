@@ -63,7 +63,7 @@ fn Row(offer: Offer, studio: Studio) -> impl IntoView {
         let load = load.clone().ok();
         move || {
             let load = load.as_ref()?;
-            if studio.current().is_some_and(|current| current.from == load.from) {
+            if studio.is_loaded(load) {
                 return Some(view! { <span class="badge badge-good">"Loaded"</span> });
             }
             let stored = studio.storage.with(|storage| storage.models.iter().find(|stored| is_of(load, stored)).cloned())?;

@@ -34,7 +34,10 @@ pub fn Kept() -> impl IntoView {
         })
     };
     let models = move || {
-        let Some(storage) = studio.stored.get() else { return view! { <p class="hint">"Asking the browser"</p> }.into_any() };
+        if !studio.knows_storage.get() {
+            return view! { <p class="hint">"Asking the browser"</p> }.into_any();
+        }
+        let storage = studio.storage.get();
         if storage.models.is_empty() {
             return view! {
                 <div class="models-nothing">
@@ -59,7 +62,7 @@ pub fn Kept() -> impl IntoView {
     view! {
         <section class="card stack" aria-labelledby="models-kept">
             <h2 id="models-kept">"Kept in this browser"</h2>
-            {move || studio.stored.get().map(|storage| room(&storage))}
+            {move || studio.knows_storage.get().then(|| studio.storage.with(room))}
             {models}
         </section>
         <Confirm open title=question verb="Delete" on_yes=forget>{meaning}</Confirm>
@@ -116,10 +119,9 @@ fn row(studio: Studio, stored: Stored, delete: impl Fn() + 'static) -> impl Into
     let size = if is_whole {
         amount::bytes(stored.bytes)
     } else {
-        format!("{} of {}", amount::bytes(stored.bytes), amount::bytes(stored.of))
+        format!("{} of {} are here", amount::bytes(stored.bytes), amount::bytes(stored.of))
     };
-    let (verb, badge) =
-        if is_whole { ("Load", None) } else { ("Resume", Some(view! { <span class="badge badge-warn">"Partly here"</span> })) };
+    let verb = if is_whole { "Load" } else { "Resume" };
     let Stored { title, family, .. } = stored;
     let line = move || facts([if family.is_empty() { String::new() } else { family_label(studio, &family) }, size.clone()]);
     let label = format!("{verb} {title}");
@@ -128,7 +130,7 @@ fn row(studio: Studio, stored: Stored, delete: impl Fn() + 'static) -> impl Into
     view! {
         <li class="models-row">
             <div class="models-words">
-                <h3>{title} " " {badge}</h3>
+                <h3>{title}</h3>
                 <p class="hint">{line}</p>
             </div>
             <div class="row models-buttons">

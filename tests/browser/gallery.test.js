@@ -144,13 +144,15 @@ onPage("a picture's settings go back into the form, with its seed and without", 
   await field(tab, "Prompt").fill("something else");
   await shows(tab, 1);
   await pictures(tab).first().click();
-  await tab.button("With this seed").click();
+  await tab.button("The same seed, too").click();
   assert.equal(await field(tab, "Prompt").inputValue(), "a green hill");
   assert.equal(await field(tab, "Seed").inputValue(), "1234");
   await tab.panel("Gallery");
   await pictures(tab).first().click();
   await tab.button("Use these settings").click();
   assert.equal(await field(tab, "Seed").inputValue(), "");
+  await tab.button("Undo").last().click();
+  assert.equal(await field(tab, "Seed").inputValue(), "1234");
 });
 
 onPage("the large picture is left and right of its neighbours, by keys", async (tab) => {

@@ -135,7 +135,8 @@ impl Shelf {
     /// What the storage says, in the words of the shelf.
     async fn failed(&self, error: StoreError, needed: u64) -> ShelfError {
         match error {
-            StoreError::Full => ShelfError::Full { needed, free: self.free().await },
+            // Browsers round what they tell, against those who recognise people by it: what is refused is refused.
+            StoreError::Full => ShelfError::Full { needed, free: self.free().await.filter(|free| *free < needed) },
             other => ShelfError::Store(other),
         }
     }

@@ -182,7 +182,7 @@ async fn serve_desk(state: Rc<State>, shelf: Rc<Shelf>) {
         match order {
             Order::Look(load) => match look::look(&shelf, &load, file).await {
                 Ok(outlook) => tell(&News::Outlook(Box::new(outlook))),
-                Err(failure) => tell(&News::NotLoaded(failure)),
+                Err(failure) => tell(&News::NotSeen(failure)),
             },
             Order::Forget { id } => {
                 let forgotten = match state.let_go(&id) {

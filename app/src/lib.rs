@@ -20,6 +20,7 @@ pub mod pace;
 #[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
 pub mod page;
 pub mod preferences;
+pub mod ranges;
 pub mod supervisor;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

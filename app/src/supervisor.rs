@@ -154,8 +154,9 @@ impl<F: Clone> Supervisor<F> {
         self.pending()
     }
 
-    /// What is in the books.
-    pub fn pending(&self) -> Vec<Work<F>> {
+    /// What is to be sent to a new worker; what the user has stopped meanwhile is struck out.
+    pub fn pending(&mut self) -> Vec<Work<F>> {
+        self.entries.retain(|entry| !entry.is_unwanted);
         self.entries.iter().map(|entry| entry.work.clone()).collect()
     }
 
@@ -344,6 +345,9 @@ mod tests {
         books.stopped();
         let verdict = books.died(1.0, None);
         assert_eq!((verdict.again, verdict.stranded, verdict.load_is_lost), (vec![], vec![JobId(2)], false));
+        books.sent(load("b"));
+        books.stopped();
+        assert_eq!(books.pending(), []);
     }
 
     #[test]

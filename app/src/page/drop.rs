@@ -54,9 +54,9 @@ pub fn DropZone() -> impl IntoView {
     view! {
         <Show when=move || over.get()>
             <div class="drop" aria-hidden="true">
-                <div class="drop__frame">
-                    <p class="drop__title">"Drop it anywhere"</p>
-                    <p class="drop__text">
+                <div class="drop-frame">
+                    <p class="drop-title">"Drop it anywhere"</p>
+                    <p class="drop-text">
                         "A checkpoint (.safetensors) is loaded, a picture (.png) gives its settings back, a settings file (.json) is \
                          read. Nothing leaves this computer."
                     </p>
@@ -92,7 +92,7 @@ pub(super) fn take(studio: Studio, file: File) {
             studio.panel.set(MODELS);
             studio.look(Load { from: Source::File, precision: None, residency: None }, Some(&file), &name);
         }
-        (Kind::Picture, Some(taker), _) | (Kind::Settings, _, Some(taker)) => taker(studio, file),
+        (Kind::Picture, Some(taker), _) | (Kind::Settings, _, Some(taker)) => taker.run(file),
         (Kind::Pickle, ..) => studio.complain(format!(
             "\"{name}\" is a pickle, or may be one: reading such a file can run programs in it, so this page does not; get the model as \
              .safetensors, or convert it where you trust it"

@@ -45,7 +45,6 @@ impl Maker {
         if let Some(request) = local::recall::<Request>(NAME) {
             studio.request.set(request);
         }
-        Effect::watch(move || studio.request.get(), |request, _, _| local::keep(NAME, request), false);
         let maker = Self {
             studio,
             drafts: RwSignal::new(BTreeMap::new()),
@@ -53,6 +52,16 @@ impl Maker {
             shown: RwSignal::new(None),
             advanced: RwSignal::new(false),
         };
+        let changed = move |now: &Request, before: Option<&Request>, _| {
+            local::keep(NAME, now);
+            // What came from elsewhere takes the place of what was being typed.
+            let is_old =
+                |id: &str| before.is_none_or(|before| param(id).is_none_or(|param| (param.get)(before) == (param.get)(now)));
+            if maker.drafts.with_untracked(|drafts| drafts.keys().any(|id| !is_old(id))) {
+                maker.drafts.update(|drafts| drafts.retain(|id, _| is_old(id)));
+            }
+        };
+        Effect::watch(move || studio.request.get(), changed, false);
         Effect::new(move || match studio.model.get() {
             Model::Ready(_) if maker.pending.get_untracked() => {
                 maker.pending.set(false);

@@ -2,12 +2,16 @@
 
 pub mod backend;
 pub mod drop;
+pub mod gallery;
+pub mod history;
 pub mod local;
 pub mod maker;
 pub mod mark;
 pub mod notices;
 pub mod panels;
 pub mod pixels;
+pub mod preferences;
+pub mod restore;
 pub mod session;
 pub mod shell;
 pub mod shortcuts;

@@ -8,12 +8,14 @@ mod hearing;
 mod memory;
 mod orders;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use encaustic_protocol::{Catalog, Failure, Request};
 use leptos::prelude::*;
 use web_sys::{AbortController, File};
+
+pub(in crate::page) use memory::is_of;
 
 use super::backend::Backend;
 use crate::jobs::Job;
@@ -137,20 +139,13 @@ pub struct Finished {
 type OnFinished = Rc<dyn Fn(&Finished)>;
 
 /// What is done with a file that somebody drops or chooses.
-pub type Taker = fn(Studio, File);
+pub type Taker = Callback<File>;
 
 /// Who takes which files; nobody, until [`Studio::take_pictures`] and [`Studio::take_settings`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Takers {
     pub(super) picture: Option<Taker>,
     pub(super) settings: Option<Taker>,
-}
-
-/// An order whose answer does not say which it answers: they come in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Look,
-    Load,
 }
 
 /// What the panels share. It is copied like a number; what it holds is changed for all.
@@ -166,10 +161,10 @@ pub struct Studio {
     pub model: RwSignal<Model>,
     /// What the page calls the model that was asked for last.
     pub wanted: RwSignal<String>,
-    /// What the browser keeps; `None` until it has told.
-    pub stored: RwSignal<Option<Storage>>,
     /// What the browser keeps; nothing until it has told.
     pub storage: RwSignal<Storage>,
+    /// Whether it has told.
+    pub knows_storage: RwSignal<bool>,
     /// The model that is being looked at.
     pub looked: RwSignal<Option<Looked>, LocalStorage>,
     /// What the last look found.
@@ -190,7 +185,10 @@ pub struct Studio {
     backend: StoredValue<Option<Rc<dyn Backend>>, LocalStorage>,
     /// What has been sent and has not come to its end.
     books: StoredValue<Supervisor<File>, LocalStorage>,
-    asked: StoredValue<VecDeque<Asked>>,
+    /// How many looks have not been answered: only the last one is shown.
+    looking: StoredValue<usize>,
+    /// How many models are on their way: likewise.
+    coming: StoredValue<usize>,
     /// Which worker it is; what others still say is not heard.
     worker: StoredValue<u64>,
     /// Ends this tab's waiting for the engine.
@@ -216,8 +214,8 @@ impl Studio {
             engine: RwSignal::new(Engine::Starting),
             model: RwSignal::new(Model::None),
             wanted: RwSignal::new(String::new()),
-            stored: RwSignal::new(None),
             storage: RwSignal::new(Storage::default()),
+            knows_storage: RwSignal::new(false),
             looked: RwSignal::new_local(None),
             outlook: RwSignal::new(None),
             packing: RwSignal::new(None),
@@ -228,7 +226,8 @@ impl Studio {
             panel: RwSignal::new("create"),
             backend: StoredValue::new_local(None),
             books: StoredValue::new_local(Supervisor::default()),
-            asked: StoredValue::new(VecDeque::new()),
+            looking: StoredValue::new(0),
+            coming: StoredValue::new(0),
             worker: StoredValue::new(0),
             waiting: StoredValue::new_local(None),
             engine_notice: StoredValue::new(None),

@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::File;
 
-use super::{Action, Asked, Engine, Found, Model, Studio};
+use super::{Action, Engine, Found, Model, Studio};
 use crate::jobs::{Job, State};
 use crate::message::Order;
 use crate::page::backend::WorkerBackend;
@@ -137,7 +137,7 @@ impl Studio {
         match work {
             Work::Load(load, file) => {
                 self.model.set(Model::Loading(None));
-                self.asked.update_value(|asked| asked.push_back(Asked::Load));
+                self.coming.update_value(|coming| *coming += 1);
                 self.post(&Order::Load(load.clone()), file.as_ref());
             }
             Work::Job(id) => {
@@ -157,7 +157,7 @@ impl Studio {
     fn look_again(self) {
         let Some(looked) = self.looked.get_untracked() else { return };
         if looked.found == Found::Waiting {
-            self.asked.update_value(|asked| asked.push_back(Asked::Look));
+            self.looking.set_value(1);
             self.post(&Order::Look(looked.load), looked.file.as_ref());
         }
     }
@@ -165,7 +165,8 @@ impl Studio {
     /// Ends the worker: what it still says is not heard.
     fn end_worker(self) {
         self.worker.update_value(|worker| *worker += 1);
-        self.asked.update_value(|asked| asked.clear());
+        self.coming.set_value(0);
+        self.looking.set_value(0);
         // This may be called from the worker's own ear, which must not go while it is used.
         if let Some(backend) = self.backend.get_value() {
             self.backend.set_value(None);

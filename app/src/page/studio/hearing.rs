@@ -3,7 +3,7 @@
 use encaustic_protocol::{Change, Event, Failure, JobId, Seq};
 use leptos::prelude::*;
 
-use super::{Asked, Engine, Finished, Found, Model, Pixels, Studio};
+use super::{Engine, Finished, Found, Model, Pixels, Studio};
 use crate::amount;
 use crate::jobs::State;
 use crate::message::{News, Outlook, Stored};
@@ -15,8 +15,8 @@ impl Studio {
         match news {
             News::Ready { .. } => self.engine.set(Engine::Ready),
             News::Models(storage) => {
-                self.storage.set(storage.clone());
-                self.stored.set(Some(storage));
+                self.storage.set(storage);
+                self.knows_storage.set(true);
                 self.resume();
             }
             News::Outlook(outlook) => self.seen(outlook),
@@ -27,11 +27,16 @@ impl Studio {
                 }
             }
             News::Loaded(loaded) => {
-                self.answered(Asked::Load);
+                self.coming.update_value(|coming| *coming = coming.saturating_sub(1));
                 self.books.update_value(|books| books.loaded());
                 self.remember();
                 if !self.is_coming() {
                     self.model.set(Model::Ready(loaded));
+                }
+            }
+            News::NotSeen(failure) => {
+                if self.is_newest_look() {
+                    self.found(Found::Nothing(failure));
                 }
             }
             News::NotLoaded(failure) => self.not_loaded(failure),
@@ -62,24 +67,22 @@ impl Studio {
         }
     }
 
-    /// Strikes out the first order of a kind that has not been answered.
-    fn answered(self, what: Asked) {
-        self.asked.update_value(|asked| {
-            if let Some(place) = asked.iter().position(|asked| *asked == what) {
-                asked.remove(place);
-            }
-        });
-    }
-
     /// Whether a model is still on its way.
     fn is_coming(self) -> bool {
-        self.asked.with_value(|asked| asked.contains(&Asked::Load))
+        self.coming.get_value() > 0
     }
 
     fn seen(self, outlook: Box<Outlook>) {
-        self.answered(Asked::Look);
-        self.outlook.set(Some((*outlook).clone()));
-        self.found(Found::Outlook(outlook));
+        if self.is_newest_look() {
+            self.outlook.set(Some((*outlook).clone()));
+            self.found(Found::Outlook(outlook));
+        }
+    }
+
+    /// Whether this is the answer to the last look: what was found for another one is of no interest any more.
+    fn is_newest_look(self) -> bool {
+        self.looking.update_value(|looking| *looking = looking.saturating_sub(1));
+        self.looking.get_value() == 0
     }
 
     /// The answer to the look that is under way.
@@ -91,17 +94,13 @@ impl Studio {
         });
     }
 
-    /// Nothing came of a load or of a look: of whichever was asked for first.
+    /// Nothing came of a load.
     fn not_loaded(self, failure: Failure) {
-        match self.asked.try_update_value(|asked| asked.pop_front()).flatten() {
-            Some(Asked::Look) => self.found(Found::Nothing(failure)),
-            Some(Asked::Load) | None => {
-                let was_unwanted = self.books.try_update_value(|books| books.not_loaded()).unwrap_or_default();
-                if !self.is_coming() {
-                    // That a load was stopped is no news for the one who has stopped it.
-                    self.model.set(if was_unwanted { Model::None } else { Model::Failed(failure) });
-                }
-            }
+        self.coming.update_value(|coming| *coming = coming.saturating_sub(1));
+        let was_unwanted = self.books.try_update_value(|books| books.not_loaded()).unwrap_or_default();
+        if !self.is_coming() {
+            // That a load was stopped is no news for the one who has stopped it.
+            self.model.set(if was_unwanted { Model::None } else { Model::Failed(failure) });
         }
     }
 

@@ -26,6 +26,16 @@ impl Studio {
         }
     }
 
+    /// Whether a model is loaded that this load means, too.
+    pub(in crate::page) fn is_loaded(self, load: &Load) -> bool {
+        if !self.model.with(|model| matches!(model, Model::Ready(_))) {
+            return false;
+        }
+        let Some(current) = self.books.with_value(|books| books.first_load().cloned()) else { return false };
+        let is_both = |stored: &Stored| is_of(load, stored) && is_of(&current, stored);
+        load.from == current.from || self.storage.with(|storage| storage.models.iter().any(is_both))
+    }
+
     /// On a new visit: loads the last visit's model, if all of it is in the browser's storage. Nothing is fetched unasked.
     pub(super) fn resume(self) {
         if self.is_resumed.get_value() {

@@ -4,7 +4,7 @@ use encaustic_protocol::{Command, Failure, FailureKind, JobId, Submit};
 use leptos::prelude::*;
 use web_sys::File;
 
-use super::{Asked, Engine, Found, Looked, Model, Packing, Studio};
+use super::{Engine, Found, Looked, Model, Packing, Studio};
 use crate::jobs::{Job, State};
 use crate::message::{Load, Order, Pack, Source, Stored};
 use crate::supervisor::Work;
@@ -111,9 +111,9 @@ impl Studio {
             Order::Load(load) => {
                 self.model.set(Model::Loading(None));
                 self.books.update_value(|books| books.sent(Work::Load(load.clone(), file.cloned())));
-                self.asked.update_value(|asked| asked.push_back(Asked::Load));
+                self.coming.update_value(|coming| *coming += 1);
             }
-            Order::Look(_) => self.asked.update_value(|asked| asked.push_back(Asked::Look)),
+            Order::Look(_) => self.looking.update_value(|looking| *looking += 1),
             Order::Stop => self.books.update_value(|books| books.stopped()),
             Order::Command(Command::Submit(submit)) => self.books.update_value(|books| books.sent(Work::Job(submit.job))),
             Order::Command(Command::Cancel(id)) => self.books.update_value(|books| books.cancelled(*id)),

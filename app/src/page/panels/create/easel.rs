@@ -15,6 +15,7 @@ use crate::page::local;
 use crate::page::maker::{Maker, param};
 use crate::page::mark::Mark;
 use crate::page::pixels::PixelCanvas;
+use crate::page::preferences::Wishes;
 use crate::page::session::{Made, Session};
 use crate::page::studio::{Model, Studio};
 use crate::page::viewer::Viewer;
@@ -151,7 +152,11 @@ pub fn Running(
             _ => None,
         }
     };
-    let preview = Memo::new(move |_| job().and_then(|job| job.preview).map(|image| image.name));
+    let wishes = Wishes::here().0;
+    let preview = Memo::new(move |_| {
+        let is_wanted = wishes.with(|wishes| wishes.previews);
+        job().and_then(|job| job.preview).filter(|_| is_wanted).map(|image| image.name)
+    });
     let pixels = Signal::derive_local(move || {
         let name = preview.get()?;
         studio.pixels.with(|known| known.get(&name).cloned())

@@ -6,6 +6,7 @@ use encaustic_protocol::Param;
 use leptos::prelude::*;
 
 use crate::form;
+use crate::page::history::HistoryButton;
 use crate::page::maker::{Maker, control, param};
 use crate::page::studio::Studio;
 use crate::page::widgets::{Field, TextArea};
@@ -47,14 +48,15 @@ fn one(
     chunk: Memo<Option<u32>>,
 ) -> impl IntoView {
     let aside = move || {
-        move || {
+        let count = move || {
             let chunk = chunk.get().filter(|chunk| *chunk > 0)?;
             let tokens = tokens.get();
             let parts = tokens.div_ceil(chunk).max(1);
             let label = format!("{tokens} of {} tokens", parts * chunk);
             let title = (parts > 1).then(|| format!("The prompt is read in {parts} parts of {chunk} tokens."));
             Some(view! { <span class="figures" aria-label=label title=title>{format!("{tokens} / {}", parts * chunk)}</span> })
-        }
+        };
+        view! { {count} {(param.id == "prompt").then(|| view! { <HistoryButton /> })} }
     };
     view! {
         <Field id=control(param) label=form::title(param) error=Memo::new(move |_| maker.fault(param)) aside>

@@ -119,9 +119,25 @@ pub struct Action {
 impl Action {
     /// A button that says `label` and does `run`.
     pub fn new(label: impl Into<String>, run: impl Fn() + 'static) -> Self {
-        let run = StoredValue::new_local(run);
-        Self { label: label.into(), run: Callback::new(move |()| run.with_value(|run| run())) }
+        let label = label.into();
+        let make = move || {
+            let run = StoredValue::new_local(run);
+            Self { label, run: Callback::new(move |()| run.with_value(|run| run())) }
+        };
+        match page_owner() {
+            Some(owner) => owner.with(make),
+            None => make(),
+        }
     }
+}
+
+/// The owner of the whole page: a notice outlives the part of the page that gave it.
+fn page_owner() -> Option<Owner> {
+    let mut owner = Owner::current()?;
+    while let Some(parent) = owner.parent() {
+        owner = parent;
+    }
+    Some(owner)
 }
 
 /// A job that has come to pictures.

@@ -52,7 +52,7 @@ const HABITS: &[Habit] = &[
     habit("cfg", Some("Guidance"), Place::Main, Some((1.0, 20.0, 0.5))),
     habit("sampler", None, Place::Main, None),
     habit("schedule", None, Place::Main, None),
-    habit("batch", Some("Pictures"), Place::Main, Some((1.0, 8.0, 1.0))),
+    habit("batch", Some("Pictures"), Place::Own, None),
     habit("clip_skip", Some("CLIP skip"), Place::Advanced, None),
     habit("rng", Some("Random numbers"), Place::Advanced, None),
     habit("prompt_2", Some("Second prompt"), Place::Advanced, None),

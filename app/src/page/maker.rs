@@ -167,10 +167,12 @@ impl Maker {
             Model::Ready(_) => {
                 self.shown.set(None);
                 self.studio.generate();
+                to_the_easel();
             }
             Model::Loading(_) => self.pending.set(true),
             Model::None | Model::Failed(_) => {
                 self.load_demo();
+                to_the_easel();
                 self.pending.set(matches!(self.studio.model.get_untracked(), Model::Loading(_)));
             }
         }
@@ -234,6 +236,14 @@ impl Maker {
                 _ => None,
             })
         })
+    }
+}
+
+/// Where the picture is out of sight, as on a phone, goes to it.
+fn to_the_easel() {
+    let Ok(Some(easel)) = document().query_selector(".easel") else { return };
+    if easel.get_bounding_client_rect().top() < 0.0 {
+        easel.scroll_into_view();
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use encaustic_protocol::{Failure, JobId};
+use encaustic_protocol::{Failure, JobId, Value};
 use leptos::prelude::*;
-use phosphor_leptos::CORNERS_OUT;
+use phosphor_leptos::{CORNERS_OUT, GRID_NINE};
 
 use super::welcome::{Failed, Ready, Welcome};
 use crate::amount;
 use crate::jobs::State;
 use crate::message::{LoadStage, Loading};
 use crate::pace::Pace;
+use crate::page::local;
 use crate::page::maker::{Maker, param};
 use crate::page::mark::Mark;
 use crate::page::pixels::PixelCanvas;
@@ -18,7 +19,13 @@ use crate::page::preferences::Wishes;
 use crate::page::session::{Made, Session};
 use crate::page::studio::{Model, Studio};
 use crate::page::viewer::Viewer;
-use crate::page::widgets::{Button, IconButton, ProgressBar};
+use crate::page::widgets::{Button, ButtonSize, IconButton, ProgressBar};
+
+/// Where it is kept whether previews are shown pixel by pixel.
+const BLOCKY: &str = "preview.blocky";
+
+/// A side of a picture whose size nobody knows.
+const USUAL_SIDE: u32 = 512;
 
 /// What is on the easel.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,25 +128,9 @@ fn clock() -> RwSignal<f64> {
     now
 }
 
-/// A place for a picture of a size: as large as there is room, small ones four times as large as they are.
-#[component]
-pub fn Frame(
-    /// Its width in pixels.
-    width: u32,
-    /// Its height in pixels.
-    height: u32,
-    /// The picture.
-    children: Children,
-) -> impl IntoView {
-    view! {
-        <div
-            class="frame"
-            style:--ratio=(f64::from(width.max(1)) / f64::from(height.max(1))).to_string()
-            style:--width=format!("{width}px")
-        >
-            {children()}
-        </div>
-    }
+/// Width by height, as the styles want it.
+fn ratio(width: u32, height: u32) -> String {
+    (f64::from(width.max(1)) / f64::from(height.max(1))).to_string()
 }
 
 /// A picture that is being made.
@@ -155,9 +146,9 @@ pub fn Running(
     let job = move || studio.jobs.with(|jobs| jobs.iter().find(|job| job.id == id).cloned());
     let side = move |name: &str| {
         let param = param(name)?;
-        let own = untrack(job).map(|job| (param.get)(&job.request)).filter(|value| *value != encaustic_protocol::Value::Auto);
+        let own = untrack(job).map(|job| (param.get)(&job.request)).filter(|value| *value != Value::Auto);
         match own.unwrap_or_else(|| untrack(|| maker.usual(param))) {
-            encaustic_protocol::Value::Integer(number) => u32::try_from(number).ok(),
+            Value::Integer(number) => u32::try_from(number).ok(),
             _ => None,
         }
     };
@@ -171,20 +162,37 @@ pub fn Running(
         studio.pixels.with(|known| known.get(&name).cloned())
     });
     let prompt = untrack(job).map(|job| job.request.prompt.trim().to_owned()).unwrap_or_default();
+    let (width, height) = (side("width").unwrap_or(USUAL_SIDE), side("height").unwrap_or(USUAL_SIDE));
+    let cells = move || pixels.with(|pixels| pixels.as_ref().map_or(width / 8, |pixels| pixels.about.width).to_string());
+    let blocky = RwSignal::new(local::recall(BLOCKY).unwrap_or_default());
+    Effect::watch(move || blocky.get(), |blocky, _, _| local::keep(BLOCKY, blocky), false);
     let stage = Memo::new(move |_| pace.with(Pace::stage));
     let speed = move || pace.with(|pace| pace.speed(now.get()));
     view! {
-        <div class="shown is-running">
-            <Frame width=side("width").unwrap_or(512) height=side("height").unwrap_or(512)>
+        <div
+            class="shown is-running"
+            class:is-blocky=move || blocky.get()
+            style:--ratio=ratio(width, height)
+            style:--width=format!("{width}px")
+            style:--cells=cells
+        >
+            <div class="frame">
                 {move || preview.with(Option::is_none).then(|| view! { <div class="frame-wait"><Mark /></div> })}
                 <PixelCanvas pixels alt="A rough look at how far the picture is" />
-            </Frame>
+            </div>
             <div class="shown-foot">
                 <ProgressBar label="The picture" value=Memo::new(move |_| pace.with(Pace::part)) />
-                <p class="shown-facts figures">
+                <div class="shown-facts figures">
                     <span>{move || stage.get()}</span>
-                    <span>{speed}</span>
-                </p>
+                    <span class="shown-speed">{speed}</span>
+                    <IconButton
+                        icon=GRID_NINE
+                        label="Show the preview's pixels"
+                        size=ButtonSize::Small
+                        pressed=blocky
+                        on_press=move || blocky.update(|blocky| *blocky = !*blocky)
+                    />
+                </div>
                 <p class="hint clip">{prompt}</p>
             </div>
         </div>
@@ -206,12 +214,12 @@ pub fn Picture(
     let pixels = Signal::derive_local(move || Some(made.pixels.clone()));
     let open = move || session.view(viewer, &name.get_value());
     view! {
-        <div class="shown">
-            <Frame width height>
+        <div class="shown" style:--ratio=ratio(width, height) style:--width=format!("{width}px")>
+            <div class="frame">
                 <button type="button" class="frame-button" aria-label="Open in the viewer" on:click=move |_| open()>
                     <PixelCanvas pixels alt />
                 </button>
-            </Frame>
+            </div>
             <div class="shown-foot">
                 <div class="shown-bar">
                     <div class="shown-about">

@@ -36,7 +36,8 @@ pub fn Create() -> impl IntoView {
             <div class="form">
                 <Prompts />
                 <Size />
-                <div class="form-pair">{settings.map(|param| view! { <Control param /> }).collect_view()} <Seed /></div>
+                <div class="form-pair">{settings.map(|param| view! { <Control param /> }).collect_view()}</div>
+                <Seed />
                 <Advanced />
             </div>
             <Run />

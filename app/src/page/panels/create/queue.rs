@@ -6,7 +6,7 @@ use phosphor_leptos::X;
 
 use crate::jobs::{Job, State};
 use crate::page::studio::{Studio, sentence};
-use crate::page::widgets::{Button, ButtonSize, IconButton};
+use crate::page::widgets::{Button, ButtonSize, IconButton, Tone};
 
 /// The list; nothing while there is nothing to list.
 #[component]
@@ -24,13 +24,13 @@ pub fn Queue() -> impl IntoView {
     let all = move || {
         (waiting.with(Vec::len) > 1).then(|| {
             let cancel = move || waiting.get_untracked().into_iter().rev().for_each(|id| studio.cancel(id));
-            view! { <Button size=ButtonSize::Small on_press=cancel>"Cancel all"</Button> }
+            view! { <Button tone=Tone::Quiet size=ButtonSize::Small on_press=cancel>"Cancel all"</Button> }
         })
     };
     view! {
         <section class="queue" aria-label="Queue" hidden=move || listed.with(Vec::is_empty)>
             <div class="row spread">
-                <h3>"Queue"</h3>
+                <h2 class="side-title">"Queue"</h2>
                 {all}
             </div>
             <ol>

@@ -15,16 +15,16 @@ pub fn Run() -> impl IntoView {
     let is_busy = Memo::new(move |_| maker.busy().is_some());
     let is_stoppable = Memo::new(move |_| is_busy.get() || maker.pending.get());
     let label = move || match studio.model.get() {
-        Model::Ready(_) if is_busy.get() => "Add to the queue",
+        Model::Ready(_) if is_busy.get() => "Add to queue",
         Model::Ready(_) => "Generate",
         Model::Loading(_) => "Generate when it is loaded",
-        Model::None | Model::Failed(_) if maker.has_demo() => "Load the small model and generate",
-        Model::None | Model::Failed(_) => "Get the small model and generate",
+        Model::None | Model::Failed(_) if maker.has_demo() => "Load a model and generate",
+        Model::None | Model::Failed(_) => "Get a model and generate",
     };
     let note = move || match studio.model.get() {
         Model::Loading(_) if maker.pending.get() => Some("It begins as soon as the model is loaded.".to_owned()),
         Model::None | Model::Failed(_) if !maker.has_demo() => {
-            Some(format!("{}, once; then it is kept in this browser.", amount::bytes(DEMO_BYTES)))
+            Some(format!("The small one: {}, once; it is kept in this browser.", amount::bytes(DEMO_BYTES)))
         }
         _ => None,
     };

@@ -1,19 +1,20 @@
-//! Where the noise begins: anywhere, where it began last, or next to it.
+//! How many pictures, and where their noise begins: anywhere, where it began last, or next to it.
 
 use encaustic_protocol::{Param, Value};
 use leptos::prelude::*;
 use phosphor_leptos::{DICE_FIVE, PLUS, RECYCLE};
 
-use super::control::Number;
+use super::control::{Control, Number};
 use crate::form;
 use crate::page::maker::{Maker, control, param};
 use crate::page::widgets::{Field, IconButton, Tone};
 
-/// The seed, with what one does with seeds.
+/// The number of pictures; the seed, with what one does with seeds.
 #[component]
 pub fn Seed() -> impl IntoView {
     let maker = Maker::here();
-    param("seed").map(|param| seed(maker, param))
+    let batch = param("batch").map(|param| view! { <Control param /> });
+    view! { <div class="form-seed">{batch} {param("seed").map(|param| seed(maker, param))}</div> }
 }
 
 fn seed(maker: Maker, param: &'static Param) -> impl IntoView {

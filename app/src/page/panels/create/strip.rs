@@ -10,13 +10,17 @@ use crate::page::session::{Made, Session};
 #[component]
 pub fn Strip() -> impl IntoView {
     let (maker, session) = (Maker::here(), Session::here());
+    let at = Memo::new(move |_| {
+        let newest = || session.newest().filter(|_| maker.busy().is_none()).map(|made| made.image.name);
+        maker.shown.get().or_else(newest)
+    });
     let one = move |made: Made| {
         let name = made.image.name.clone();
         let alt = made.alt();
         let label = format!("Show: {alt}");
         let is_shown = {
             let name = name.clone();
-            move || if maker.shown.with(|shown| shown.as_ref() == Some(&name)) { "true" } else { "false" }
+            move || if at.get().as_ref() == Some(&name) { "true" } else { "false" }
         };
         let pixels = Signal::derive_local(move || Some(made.pixels.clone()));
         view! {
@@ -33,7 +37,7 @@ pub fn Strip() -> impl IntoView {
     };
     view! {
         <section class="strip" aria-label="Pictures of this session" hidden=move || session.all().is_empty()>
-            <h3>"This session"</h3>
+            <h2 class="side-title">"This session"</h2>
             <div class="strip-list">
                 <For each=move || session.all() key=|made| made.image.name.clone() let:made>
                     {one(made)}

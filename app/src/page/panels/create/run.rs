@@ -24,7 +24,7 @@ pub fn Run() -> impl IntoView {
     let note = move || match studio.model.get() {
         Model::Loading(_) if maker.pending.get() => Some("It begins as soon as the model is loaded.".to_owned()),
         Model::None | Model::Failed(_) if !maker.has_demo() => {
-            Some(format!("The small one: {}, once; it is kept in this browser.", amount::bytes(DEMO_BYTES)))
+            Some(format!("Fetches a small model: {}, once.", amount::bytes(DEMO_BYTES)))
         }
         _ => None,
     };

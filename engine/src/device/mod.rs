@@ -249,10 +249,6 @@ async fn open_one(info: &DeviceInfo, precision: Option<Precision>) -> Result<Com
     let device = start(info).await.map_err(broken)?;
     let compute = Compute { device, info: info.clone(), precision: precision.unwrap_or(best) };
     check(&compute).await.map_err(broken)?;
-    #[cfg(any(feature = "wgpu", feature = "cuda"))]
-    if info.kind != DeviceKind::Cpu {
-        crate::kernel::flash::trust(&compute.device, compute.precision.dtype()).await;
-    }
     Ok(compute)
 }
 

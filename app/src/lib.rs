@@ -8,6 +8,7 @@
 //! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue and what the page knows of
 //! its jobs, which are tested there.
 
+pub mod bench;
 pub mod inbox;
 pub mod jobs;
 pub mod message;

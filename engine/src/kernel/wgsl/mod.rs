@@ -7,7 +7,7 @@
 //! - [`product`]: convolution and linear map with bias and residual, without a buffer of patches;
 //! - [`norm`]: group norm with its activation, layer norm;
 //! - [`attend`]: attention that never writes its scores down, for few tokens or small heads;
-//! - [`move_`]: gates, and channels put side by side.
+//! - [`elementwise`]: gates, and channels put side by side.
 //!
 //! Pictures lie channels-last in memory whatever their shape says, as on the CPU: a pixel's channels are one row of a
 //! matrix then, tokens and pixels are the same thing, and loads take four numbers at a time. What these operations
@@ -16,12 +16,13 @@
 //! Sums are in f32 whatever the type of the numbers. Everything here returns `None` for tensors of other devices.
 
 mod attend;
-mod move_;
+mod elementwise;
 mod norm;
+mod patches;
 mod product;
 
 pub(super) use attend::attention_heads;
-pub(super) use move_::{concat_channels, geglu};
+pub(super) use elementwise::{concat_channels, geglu};
 pub(super) use norm::{group_norm, layer_norm};
 pub(super) use product::{conv2d, linear, pixels_to_tokens, tokens_to_pixels};
 

@@ -4,13 +4,14 @@
 //! what it needs four numbers at a time; neighbours share what they read through the caches. There is no shared memory
 //! and so no barrier: on real GPUs that costs part of what their peak would allow, and gains that small products fill
 //! them; where the processor poses as a GPU, a barrier costs more than the arithmetic between two. Large products are
-//! left to Burn's tiles ([`is_small`]).
+//! left to Burn's tiles ([`is_small`]), for which a convolution writes its patches out.
 
 use burn::tensor::Tensor;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
+use super::patches::patches;
 use super::{MOST_CUBES, element, empty, picture, pixels, rows, tensor, vector};
 
 /// Results (rows by columns) up to which this kernel is used. With twice as many, Burn's tiles of 64 by 64 make 256 cubes:
@@ -28,6 +29,9 @@ const FEW_THREADS: usize = 256;
 
 /// Threads of a cube.
 const UNITS: usize = 64;
+
+/// The largest buffer of patches, in bytes: WebGPU's default limit on a storage binding.
+const PATCH_BYTES: usize = 128 << 20;
 
 /// Whether a product of this size is better done here than by Burn.
 fn is_small(rows: usize, columns: usize) -> bool {
@@ -56,13 +60,39 @@ struct Geometry {
     columns: usize,
     /// Vectors per pixel of the input.
     depth: usize,
-    height: usize,
-    width: usize,
-    out_height: usize,
-    out_width: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+    window: Windowed,
+}
+
+/// The window of a convolution, and the pictures that it moves over.
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+pub(super) struct Windowed {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) out_height: usize,
+    pub(super) out_width: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+}
+
+/// Where the window of a row of the result begins: its row and column, counted from the padding's, and its picture's first
+/// pixel.
+#[cube]
+pub(super) fn corner(row: usize, window: &Windowed) -> (usize, usize, usize) {
+    let area = window.out_height * window.out_width;
+    let place = row % area;
+    let top = place / window.out_width * window.stride;
+    let left = place % window.out_width * window.stride;
+    (top, left, row / area * window.height * window.width)
+}
+
+/// The pixel there, and whether it is inside of the picture; if not, it is the picture's first.
+#[cube]
+pub(super) fn pixel(y: usize, x: usize, start: usize, window: &Windowed) -> (usize, bool) {
+    let is_inside =
+        y >= window.padding && y < window.height + window.padding && x >= window.padding && x < window.width + window.padding;
+    let place = (y - window.padding) * window.width + (x - window.padding);
+    (start + select(is_inside, place, 0usize), is_inside)
 }
 
 /// `sums += x[from..] * weight[at..]^T`, over `depth` vectors.
@@ -120,7 +150,7 @@ fn product_kernel<E: Float, N: Size, M: Size>(
     if column >= geometry.columns || first >= geometry.rows {
         terminate!();
     }
-    let area = geometry.out_height * geometry.out_width;
+    let area = geometry.window.out_height * geometry.window.out_width;
     let mut sums = Array::<f32>::new(comptime!(tile * columns));
     #[unroll]
     for i in 0..comptime!(tile * columns) {
@@ -129,32 +159,25 @@ fn product_kernel<E: Float, N: Size, M: Size>(
     let mut from = Array::<usize>::new(tile);
     let mut inside = Array::<f32>::new(tile);
     if is_windowed {
-        let mut top = Array::<usize>::new(tile);
-        let mut left = Array::<usize>::new(tile);
-        let mut start = Array::<usize>::new(tile);
+        let mut tops = Array::<usize>::new(tile);
+        let mut lefts = Array::<usize>::new(tile);
+        let mut starts = Array::<usize>::new(tile);
         #[unroll]
         for i in 0..tile {
             // A row that does not exist computes what the last one does, and is not written.
-            let row = min(first + i, geometry.rows - 1);
-            let place = row % area;
-            top[i] = place / geometry.out_width * geometry.stride;
-            left[i] = place % geometry.out_width * geometry.stride;
-            start[i] = row / area * geometry.height * geometry.width;
+            let (top, left, start) = corner(min(first + i, geometry.rows - 1), &geometry.window);
+            tops[i] = top;
+            lefts[i] = left;
+            starts[i] = start;
         }
-        let taps = geometry.kernel * geometry.kernel;
+        let kernel = geometry.window.kernel;
+        let taps = kernel * kernel;
         for tap in 0..taps {
-            let down = tap / geometry.kernel;
-            let right = tap % geometry.kernel;
+            let (down, right) = (tap / kernel, tap % kernel);
             #[unroll]
             for i in 0..tile {
-                let y = top[i] + down;
-                let x = left[i] + right;
-                let is_inside = y >= geometry.padding
-                    && y < geometry.height + geometry.padding
-                    && x >= geometry.padding
-                    && x < geometry.width + geometry.padding;
-                let pixel = (y - geometry.padding) * geometry.width + (x - geometry.padding);
-                from[i] = (start[i] + select(is_inside, pixel, 0usize)) * geometry.depth;
+                let (place, is_inside) = pixel(tops[i] + down, lefts[i] + right, starts[i], &geometry.window);
+                from[i] = place * geometry.depth;
                 inside[i] = select(is_inside, 1.0f32, 0.0f32);
             }
             let at = (column * columns * taps + tap) * geometry.depth;
@@ -204,6 +227,31 @@ fn product_kernel<E: Float, N: Size, M: Size>(
     }
 }
 
+/// The window of a convolution.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub(super) size: [usize; 2],
+    pub(super) out: [usize; 2],
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+}
+
+impl Window {
+    /// That of a linear map: each picture is a pixel.
+    const PLAIN: Self = Self { size: [1, 1], out: [1, 1], kernel: 1, stride: 1, padding: 0 };
+
+    /// Whether each pixel of the result sees only the one below it.
+    fn is_plain(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.padding == 0
+    }
+
+    pub(super) fn launch(&self) -> WindowedLaunch {
+        let Self { size, out, kernel, stride, padding } = *self;
+        WindowedLaunch::new(size[0], size[1], out[0], out[1], kernel, stride, padding)
+    }
+}
+
 /// What a product is made of.
 struct Product {
     x: CubeTensor,
@@ -216,28 +264,58 @@ struct Product {
     columns: usize,
     /// Numbers per pixel of the input.
     depth: usize,
-    window: Option<Window>,
-}
-
-/// The window of a convolution.
-struct Window {
-    size: [usize; 2],
-    out: [usize; 2],
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+    window: Window,
 }
 
 impl Product {
+    /// Memory with the rows of the result; `None` if the parts differ in type, or there is nothing to do.
+    fn compute(self) -> Option<CubeTensor> {
+        let is_alike = |other: &CubeTensor| other.dtype == self.x.dtype;
+        let all_alike = is_alike(&self.weight)
+            && self.bias.as_ref().is_none_or(is_alike)
+            && self.addend.as_ref().is_none_or(|(addend, _)| is_alike(addend));
+        if self.rows * self.columns * self.depth == 0 || !all_alike {
+            return None;
+        }
+        if is_small(self.rows, self.columns) { self.launch() } else { rows(&self.by_burn()?) }
+    }
+
+    /// By Burn's matrix product, for as many rows at a time as their patches fit a buffer.
+    fn by_burn(self) -> Option<Tensor<2>> {
+        let Self { x, weight, bias, addend, rows, columns, depth, window } = self;
+        let size = window.kernel * window.kernel * depth;
+        let weight = tensor(weight, [columns, size]).transpose();
+        let mut y = if window.is_plain() {
+            tensor(x, [rows, depth]).matmul(weight)
+        } else {
+            let band = (PATCH_BYTES / (size * x.dtype.size())).clamp(1, rows);
+            let part = |first: usize| {
+                let count = band.min(rows - first);
+                let seen = patches(&x, first, count, depth, &window)?;
+                Some(tensor(seen, [count, size]).matmul(weight.clone()))
+            };
+            let mut parts: Vec<_> = (0..rows).step_by(band).map(part).collect::<Option<_>>()?;
+            if parts.len() == 1 { parts.pop()? } else { Tensor::cat(parts, 0) }
+        };
+        if let Some(bias) = bias {
+            y = y + tensor(bias, [1, columns]);
+        }
+        let area = window.out[0] * window.out[1];
+        Some(match addend {
+            None | Some((_, Addend::None)) => y,
+            Some((addend, Addend::Full)) => y + tensor(addend, [rows, columns]),
+            Some((addend, Addend::Columns)) => y + tensor(addend, [1, columns]),
+            Some((addend, Addend::Pictures)) => {
+                let pictures = y.reshape([rows / area, area, columns]) + tensor(addend, [rows / area, 1, columns]);
+                pictures.reshape([rows, columns])
+            }
+        })
+    }
+
     #[expect(unsafe_code, reason = "a launch without bounds checks, whose bounds are checked here")]
     fn launch(self) -> Option<CubeTensor> {
         let Self { x, weight, bias, addend, rows, columns, depth, window } = self;
         let dtype = element(x.dtype)?;
-        let is_alike = |other: &CubeTensor| other.dtype == x.dtype;
-        let all_alike = bias.as_ref().is_none_or(is_alike) && addend.as_ref().is_none_or(|(addend, _)| is_alike(addend));
-        if rows * columns * depth == 0 || !is_alike(&weight) || !all_alike {
-            return None;
-        }
         let (wide, side) = (vector(depth), vector(columns));
         let across = columns / side;
         let tile = if rows.div_ceil(ROWS) * across < FEW_THREADS { ROWS / 2 } else { ROWS };
@@ -249,8 +327,6 @@ impl Product {
         if cubes_across > MOST_CUBES || cubes_down > MOST_CUBES {
             return None;
         }
-        let plain = Window { size: [1, 1], out: [1, 1], kernel: 1, stride: 1, padding: 0 };
-        let (is_windowed, window) = (window.is_some(), window.unwrap_or(plain));
         let out = empty(&x, rows * columns);
         let (has_bias, added) = (bias.is_some(), addend.as_ref().map_or(Addend::None, |(_, added)| *added));
         let client = x.client.clone();
@@ -269,21 +345,10 @@ impl Product {
                 bias.unwrap_or_else(|| weight.clone()).into_buffer_arg(),
                 addend.map_or(weight, |(addend, _)| addend).into_buffer_arg(),
                 out.clone().into_buffer_arg(),
-                GeometryLaunch::new(
-                    rows,
-                    across,
-                    depth / wide,
-                    window.size[0],
-                    window.size[1],
-                    window.out[0],
-                    window.out[1],
-                    window.kernel,
-                    window.stride,
-                    window.padding,
-                ),
+                GeometryLaunch::new(rows, across, depth / wide, window.launch()),
                 tile,
                 side,
-                is_windowed,
+                !window.is_plain(),
                 has_bias,
                 added,
                 dtype,
@@ -305,12 +370,9 @@ pub(in crate::kernel) fn linear(
     addend: Option<&Tensor<2>>,
 ) -> Option<Tensor<2>> {
     let ([count, depth], [columns, _]) = (x.dims(), weight.dims());
-    if !is_small(count, columns) {
-        return None;
-    }
     let addend = optional(addend)?.map(|addend| (addend, Addend::Full));
     let (x, weight, bias) = (rows(x)?, rows(weight)?, optional(bias)?);
-    let out = Product { x, weight, bias, addend, rows: count, columns, depth, window: None }.launch()?;
+    let out = Product { x, weight, bias, addend, rows: count, columns, depth, window: Window::PLAIN }.compute()?;
     Some(tensor(out, [count, columns]))
 }
 
@@ -318,11 +380,8 @@ pub(in crate::kernel) fn linear(
 pub(in crate::kernel) fn pixels_to_tokens(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Tensor<3>> {
     let ([batch, depth, height, width], [columns, _]) = (x.dims(), weight.dims());
     let count = batch * height * width;
-    if !is_small(count, columns) {
-        return None;
-    }
     let (x, weight, bias) = (pixels(x)?, rows(weight)?, optional(bias)?);
-    let out = Product { x, weight, bias, addend: None, rows: count, columns, depth, window: None }.launch()?;
+    let out = Product { x, weight, bias, addend: None, rows: count, columns, depth, window: Window::PLAIN }.compute()?;
     Some(tensor(out, [batch, height * width, columns]))
 }
 
@@ -335,15 +394,12 @@ pub(in crate::kernel) fn tokens_to_pixels(
     addend: Option<&Tensor<4>>,
 ) -> Option<Tensor<4>> {
     let ([batch, tokens, depth], [columns, _]) = (x.dims(), weight.dims());
-    if !is_small(batch * tokens, columns) {
-        return None;
-    }
     let addend = match addend {
         Some(addend) => Some((pixels(addend)?, Addend::Full)),
         None => None,
     };
     let (x, weight, bias) = (rows(x)?, rows(weight)?, optional(bias)?);
-    let out = Product { x, weight, bias, addend, rows: batch * tokens, columns, depth, window: None }.launch()?;
+    let out = Product { x, weight, bias, addend, rows: batch * tokens, columns, depth, window: Window::PLAIN }.compute()?;
     Some(picture(out, [batch, columns, height, width]))
 }
 
@@ -357,29 +413,22 @@ pub(in crate::kernel) fn conv2d(
     addend: Option<&Tensor<4>>,
 ) -> Option<Tensor<4>> {
     let ([batch, depth, height, width], [columns, _, kernel, _]) = (x.dims(), weight.dims());
-    let [out_height, out_width] = [height, width].map(|size| (size + 2 * padding).checked_sub(kernel).map(|room| room / stride + 1));
-    let (out_height, out_width) = (out_height?, out_width?);
-    let count = batch * out_height * out_width;
-    if !is_small(count, columns) {
-        return None;
-    }
+    let room = |size: usize| (size + 2 * padding).checked_sub(kernel).map(|room| room / stride + 1);
+    let out = [room(height)?, room(width)?];
     let addend = match addend {
         Some(addend) => {
             let added = match addend.dims() {
-                [_, _, 1, 1] if out_height * out_width > 1 && addend.dims()[0] == batch => Addend::Pictures,
-                [1, _, 1, 1] if count > 1 => Addend::Columns,
+                [pictures, _, 1, 1] if pictures == batch => Addend::Pictures,
+                [1, _, 1, 1] => Addend::Columns,
                 _ => Addend::Full,
             };
             Some((pixels(addend)?, added))
         }
         None => None,
     };
-    let is_plain = kernel == 1 && stride == 1 && padding == 0;
-    let window = Window { size: [height, width], out: [out_height, out_width], kernel, stride, padding };
-    // A single pixel per picture is what the kernel's geometry says of linear maps: `area` must be right for addends.
-    let is_windowed = !is_plain || addend.as_ref().is_some_and(|(_, added)| *added == Addend::Pictures);
+    let window = Window { size: [height, width], out, kernel, stride, padding };
     let (x, weight, bias) = (pixels(x)?, pixels(weight)?, optional(bias)?);
-    let window = is_windowed.then_some(window);
-    let out = Product { x, weight, bias, addend, rows: count, columns, depth, window }.launch()?;
-    Some(picture(out, [batch, columns, out_height, out_width]))
+    let rows = batch * out[0] * out[1];
+    let found = Product { x, weight, bias, addend, rows, columns, depth, window }.compute()?;
+    Some(picture(found, [batch, columns, out[0], out[1]]))
 }

@@ -68,6 +68,13 @@ impl Job {
         true
     }
 
+    /// Ends it, whatever the engine says: there is none that would say it.
+    pub fn close(&mut self, state: State) {
+        self.state = state;
+        self.progress = None;
+        self.preview = None;
+    }
+
     /// Back to the beginning: it will be sent to another worker, whose events are numbered from 0 again.
     pub fn again(&mut self) {
         *self = Self::new(self.id, self.request.clone());
@@ -92,6 +99,8 @@ mod tests {
         let late = Failure { kind: FailureKind::Device, message: "late".into() };
         assert!(!job.hear(Seq(4), Change::Failed(late)));
         assert_eq!(job.state, State::Cancelled);
+        job.close(State::Finished(Vec::new()));
+        assert_eq!(job.progress, None);
         job.again();
         assert!(job.hear(Seq(0), Change::Started));
         assert_eq!((job.state, job.progress), (State::Running, None));

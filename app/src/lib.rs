@@ -8,11 +8,20 @@
 //! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue and what the page knows of
 //! its jobs, which are tested there.
 
+pub mod amount;
 pub mod bench;
+pub mod form;
+pub mod gallery;
+pub mod history;
 pub mod inbox;
 pub mod jobs;
 pub mod message;
+pub mod offers;
+pub mod pace;
 #[cfg(all(feature = "ui", target_arch = "wasm32", target_os = "unknown"))]
 pub mod page;
+pub mod preferences;
+pub mod ranges;
+pub mod supervisor;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

@@ -100,7 +100,9 @@ pub enum News {
     Loading(Loading),
     /// The model is there.
     Loaded(Box<Loaded>),
-    /// There is no model now, or nothing came of a look.
+    /// Nothing came of a look.
+    NotSeen(Failure),
+    /// There is no model now.
     NotLoaded(Failure),
     /// A file is being packed.
     Packing {
@@ -327,6 +329,7 @@ mod tests {
             News::Models(Storage::default()),
             News::Loading(Loading { stage: LoadStage::Files, bytes: 1, of: 2 }),
             News::Loaded(Box::new(loaded)),
+            News::NotSeen(failure.clone()),
             News::NotLoaded(failure),
             News::Counted { id: 1, tokens: vec![3] },
             News::Picture(Picture { job: JobId(1), name: "1-0".into(), width: 64, height: 72, parameters: None }),

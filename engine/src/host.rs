@@ -11,8 +11,9 @@ use encaustic_protocol::{Change, Command, Event, Failure, FailureKind, ImageRef,
 
 use crate::catalog::catalog;
 use crate::engine::Engine;
-use crate::latent::Picture;
+use crate::latent::{LatentFormat, Picture};
 use crate::pipeline::{Moment, Observer, Outcome};
+use crate::readback::Floats;
 use crate::settings::Settings;
 
 /// How many jobs may wait.
@@ -31,6 +32,16 @@ pub trait Line {
 
     /// Keeps a finished picture, number `index` of its job, and says under which name; or why it cannot.
     fn keep(&mut self, job: JobId, index: usize, picture: Picture, settings: &Settings) -> Result<String, String>;
+
+    /// Whether it would take a rough look at a running job now; asked once per step.
+    fn wants_preview(&mut self) -> bool {
+        false
+    }
+
+    /// Keeps such a look, after step `step`, and says under which name, if it does.
+    fn preview(&mut self, _job: JobId, _step: usize, _picture: Picture) -> Option<String> {
+        None
+    }
 
     /// A seed for a job that names none.
     fn seed(&mut self) -> u64;
@@ -117,7 +128,7 @@ async fn run<L: Line>(engine: &mut Engine, mut job: Job, jobs: &mut Jobs, line: 
 async fn attempt<L: Line>(engine: &mut Engine, job: &mut Job, jobs: &mut Jobs, line: &mut L) -> Result<Change, Failure> {
     let seed = line.seed();
     let settings = engine.resolve(&job.submit.request, seed).map_err(|error| error.failure())?;
-    let mut watch = Watch { job, jobs, line };
+    let mut watch = Watch { job, jobs, line, latent: engine.model().latent.clone(), seed: settings.seed };
     let outcome = engine.generate(&settings, &mut watch).await.map_err(|error| error.failure())?;
     let Outcome::Finished(pictures) = outcome else { return Ok(Change::Cancelled) };
     let mut kept = Vec::new();
@@ -135,6 +146,23 @@ struct Watch<'a, L> {
     job: &'a mut Job,
     jobs: &'a mut Jobs,
     line: &'a mut L,
+    latent: LatentFormat,
+    seed: u64,
+}
+
+impl<L: Line> Watch<'_, L> {
+    /// Shows the first picture as it looks now, if anybody wants to see it and its format's colours are known.
+    fn show(&mut self, step: usize, clean: &Floats) {
+        if !self.line.wants_preview() {
+            return;
+        }
+        let Some(picture) = self.latent.preview(clean, 0) else { return };
+        let (width, height) = (picture.width as u32, picture.height as u32);
+        if let Some(name) = self.line.preview(self.job.submit.job, step, picture) {
+            let look = ImageRef { name, seed: self.seed, width, height };
+            self.job.tell(Change::Preview(look), self.line);
+        }
+    }
 }
 
 impl<L: Line> Observer for Watch<'_, L> {
@@ -151,6 +179,9 @@ impl<L: Line> Observer for Watch<'_, L> {
         };
         if let Some(progress) = progress {
             self.job.tell(Change::Progress(progress), self.line);
+        }
+        if let Moment::Step { done, clean, .. } = moment {
+            self.show(done, clean);
         }
         while let Some(command) = self.line.poll() {
             self.jobs.take(command, self.line);

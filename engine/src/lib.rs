@@ -8,6 +8,7 @@
 //! The crate owns no file, socket, clock or thread: bytes come in through [`weights::WeightSource`], tensors live
 //! on a Burn device that the caller chose, and the same code runs natively and in a browser tab.
 
+pub mod card;
 pub mod catalog;
 pub mod device;
 pub mod engine;

@@ -47,6 +47,8 @@ pub enum Moment<'a> {
         of: usize,
         /// The latents after it, in the sampler's own parameterisation.
         latents: &'a Floats,
+        /// What the model takes the first picture's clean latents to be, seen from this step: for previews.
+        clean: &'a Floats,
         /// Where on the way they are.
         level: Level,
     },
@@ -139,7 +141,7 @@ async fn denoise(
         let x = noise.draw();
         lanes.push(Lane { sampler: settings.start(model)?, noise, x });
     }
-    let mut latents = gather(&lanes).await?;
+    let (mut latents, _) = gather(&lanes, None).await?;
     if observer.at(Moment::Noise(&latents)).is_break() {
         return Ok(None);
     }
@@ -148,22 +150,25 @@ async fn denoise(
     }
     let mut done = 0;
     while lanes.iter().any(|lane| !lane.sampler.finished()) {
+        let mut guess = None;
         for lane in lanes.iter_mut().filter(|lane| !lane.sampler.finished()) {
             lane.x = lane.sampler.step(lane.x.clone(), &denoiser, lane.noise.as_mut());
+            guess = guess.or(denoiser.take_guess());
             if let Some(probe) = lane.sampler.probe() {
                 let value = floats(probe).await?.values.first().copied();
                 lane.sampler.observe(value.unwrap_or(f32::NAN));
             }
         }
         done += 1;
-        latents = gather(&lanes).await?;
+        let clean;
+        (latents, clean) = gather(&lanes, guess).await?;
         if !latents.are_finite() {
             return Err(GenerateError::UNetOverflow { step: done, precision: model.compute().precision });
         }
         let of = lanes.iter().map(|lane| lane.sampler.steps()).max().unwrap_or(0).max(done);
         let level = lanes.first().map(|lane| lane.sampler.level());
         if let Some(level) = level
-            && observer.at(Moment::Step { done, of, latents: &latents, level }).is_break()
+            && observer.at(Moment::Step { done, of, latents: &latents, clean: &clean, level }).is_break()
         {
             return Ok(None);
         }
@@ -171,9 +176,24 @@ async fn denoise(
     Ok(observer.at(Moment::Latents(&latents)).is_continue().then_some(latents))
 }
 
-/// The latents of all pictures, on the host.
-async fn gather(lanes: &[Lane]) -> Result<Floats, ReadbackError> {
-    floats(Tensor::cat(lanes.iter().map(|lane| lane.x.clone()).collect(), 0)).await
+/// The latents of all pictures, and the first one's as the model guesses them, on the host with one wait.
+async fn gather(lanes: &[Lane], guess: Option<Tensor<4>>) -> Result<(Floats, Floats), ReadbackError> {
+    let all = lanes.iter().map(|lane| lane.x.clone()).chain(guess.map(|guess| guess.narrow(0, 0, 1)));
+    let mut latents = floats(Tensor::cat(all.collect(), 0)).await?;
+    let pictures: usize = lanes.iter().map(|lane| lane.x.dims()[0]).sum();
+    let mut shape = latents.shape.clone();
+    if let Some(first) = shape.first_mut() {
+        *first = 1;
+    }
+    let length: usize = shape.iter().product();
+    // Without a guess the latents themselves are the best one.
+    let place = if latents.shape.first().is_some_and(|count| *count > pictures) { pictures } else { 0 };
+    let clean = Floats { values: latents.item(place).to_vec(), shape };
+    if let Some(first) = latents.shape.first_mut() {
+        *first = pictures;
+    }
+    latents.values.truncate(pictures.saturating_mul(length));
+    Ok((latents, clean))
 }
 
 /// Clean latents to pictures, one after another: decoding takes more memory than all else.

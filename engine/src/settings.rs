@@ -117,6 +117,37 @@ fn whole_latents(model: &LatentDiffusion, width: u32, height: u32) -> Result<(),
 }
 
 impl Settings {
+    /// The request that asks for just this, with nothing left open but the sizes that SDXL is told where they are the
+    /// picture's own.
+    pub fn request(&self) -> Request {
+        let other = |told: f32, own: u32| (told != own as f32).then_some(told as u32);
+        let MicroConditioning { original, crop, target } = self.sizes;
+        Request {
+            prompt: self.prompts.positive.clone(),
+            negative: self.prompts.negative.clone(),
+            seed: Some(self.seed),
+            steps: u32::try_from(self.steps).ok(),
+            cfg: Some(self.guidance.scale),
+            sampler: Some(self.sampler.info().name.to_owned()),
+            schedule: Some(self.schedule.info().name.to_owned()),
+            width: Some(self.width),
+            height: Some(self.height),
+            batch: u32::try_from(self.batch).unwrap_or(1),
+            clip_skip: Some(self.prompts.clip_skip),
+            rng: self.rng,
+            eta: self.eta,
+            guidance_rescale: Some(self.guidance.rescale),
+            prompt_2: self.prompts.positive_2.clone(),
+            negative_2: self.prompts.negative_2.clone(),
+            original_width: other(original[1], self.width),
+            original_height: other(original[0], self.height),
+            crop_left: crop[1] as u32,
+            crop_top: crop[0] as u32,
+            target_width: other(target[1], self.width),
+            target_height: other(target[0], self.height),
+        }
+    }
+
     /// The seed of each picture.
     pub fn seeds(&self) -> Vec<u64> {
         Noise::seeds(self.seed, self.batch)

@@ -1,6 +1,6 @@
 //! Headers of weights files: what is refused, by which error, and at what cost.
 
-#[path = "common/allocations.rs"]
+#[path = "engine/common/allocations.rs"]
 mod allocations;
 
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Manifests of packed models: what is refused, in which words, and at what cost.
 
-#[path = "common/allocations.rs"]
+#[path = "engine/common/allocations.rs"]
 mod allocations;
 
 use std::time::Instant;

@@ -2,12 +2,13 @@
 
 use std::thread::{self, JoinHandle};
 
+use encaustic_engine::catalog::catalog;
 use encaustic_engine::settings::Settings;
-use encaustic_protocol::Rng;
+use encaustic_picture::caption::{self, Tools};
+use encaustic_picture::infotext::Infotext;
 
 use crate::hash::Sha;
 use crate::info;
-use crate::infotext::Infotext;
 use crate::library::ModelFiles;
 use crate::machine::Machine;
 
@@ -63,50 +64,15 @@ pub struct Caption<'a> {
 }
 
 impl Caption<'_> {
-    /// The text for the picture that has this seed, in A1111's names and order.
+    /// The text for the picture that has this seed.
     pub fn infotext(&self, seed: u64) -> Infotext {
-        let settings = self.settings;
-        let prompts = &settings.prompts;
-        let mut info = Infotext { prompt: prompts.positive.clone(), negative: prompts.negative.clone(), settings: Vec::new() };
-        info.push("Steps", settings.steps);
-        info.push("Sampler", settings.sampler.info().label);
-        info.push("Schedule type", settings.schedule.info().label);
-        info.push("CFG scale", settings.guidance.scale);
-        info.push("Seed", seed);
-        info.push("Size", format_args!("{}x{}", settings.width, settings.height));
-        if let Some(hash) = &self.hashes.model {
-            info.push("Model hash", hash.short());
-        }
-        info.push("Model", self.machine.model.name());
-        if let Some(vae) = &self.machine.vae {
-            if let Some(hash) = &self.hashes.vae {
-                info.push("VAE hash", hash.short());
-            }
-            info.push("VAE", vae.name());
-        }
-        if prompts.clip_skip > 1 {
-            info.push("Clip skip", prompts.clip_skip);
-        }
-        // "The default" is another one in every program: A1111's is the GPU's.
-        info.push(
-            "RNG",
-            match settings.rng {
-                Rng::Cpu => "CPU",
-                Rng::Nv => "NV",
-            },
-        );
-        if let Some(eta) = settings.eta {
-            info.push("Eta", eta);
-        }
-        if settings.guidance.rescale > 0.0 {
-            info.push("Guidance rescale", settings.guidance.rescale);
-        }
-        for (name, text) in [("Prompt 2", &prompts.positive_2), ("Negative prompt 2", &prompts.negative_2)] {
-            if let Some(text) = text {
-                info.push(name, text);
-            }
-        }
-        info.push("Version", format_args!("encaustic {}", env!("CARGO_PKG_VERSION")));
-        info
+        let vae = self.machine.vae.as_ref().map(ModelFiles::name);
+        let tools = Tools {
+            model: Some(self.machine.model.name().to_string()),
+            model_hash: self.hashes.model.as_ref().map(|hash| hash.short().to_string()),
+            vae_hash: self.hashes.vae.as_ref().filter(|_| vae.is_some()).map(|hash| hash.short().to_string()),
+            vae: vae.map(|name| name.to_string()),
+        };
+        caption::infotext(&self.settings.request(), seed, &tools, &catalog())
     }
 }

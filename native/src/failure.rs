@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use encaustic_engine::device::DeviceError;
 use encaustic_engine::error::GenerateError;
+use encaustic_picture::png_text::PngError;
 use encaustic_protocol::{FailureKind, Invalid, PARAMS};
 use serde_json::{Value, json};
 
 use crate::files::WriteError;
-use crate::png_text::PngError;
 use crate::pull::Fault;
 
 /// A wish that cannot be fulfilled: which setting, what is wrong with it, and what is allowed.

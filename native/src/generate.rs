@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use encaustic_engine::catalog::catalog;
 use encaustic_engine::settings::Settings;
+use encaustic_picture::png::{self, Pixels};
 
 use crate::caption::{Caption, Hashes};
 use crate::cli;
 use crate::failure::{Failure, Refusal};
 use crate::files::{self, Target};
 use crate::machine::Machine;
-use crate::png::{self, Pixels};
 use crate::progress::Progress;
 use crate::report::{self, Report};
 use crate::work::{self, Job, Made, News};

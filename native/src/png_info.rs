@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
+use encaustic_picture::infotext::{Infotext, KEYWORD};
+use encaustic_picture::png_text::{self, PngText};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, Refusal};
-use crate::infotext::{Infotext, KEYWORD};
-use crate::png_text::{self, PngText};
 use crate::terminal;
 
 /// Keywords under which other programs keep their settings, and whose they are.

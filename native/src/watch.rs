@@ -86,7 +86,7 @@ impl<'a> Watch<'a> {
                 }
                 self.dump("noise", noise)?;
             }
-            Moment::Step { done, of, latents, level } => {
+            Moment::Step { done, of, latents, level, .. } => {
                 let seconds = self.lap();
                 self.seen.seconds.steps.push(seconds);
                 self.seen.place = Place::Steps(done, of);

@@ -68,8 +68,8 @@ fn a_picture_tells_its_settings() {
     let folder = scratch("png-info");
     let text = "絵, \"x\"\nNegative prompt: dog\nSteps: 20, Sampler: Euler, Seed: 7, Model: \"a, b\", Size: 2x1";
     let path = folder.join("picture.png");
-    let picture = encaustic_launcher::png::Pixels { width: 2, height: 1, rgb: &[0; 6] };
-    encaustic_launcher::files::write(&path, |file| encaustic_launcher::png::write(picture, text, file)).unwrap();
+    let picture = encaustic_picture::png::Pixels { width: 2, height: 1, rgb: &[0; 6] };
+    encaustic_launcher::files::write(&path, |file| encaustic_picture::png::write(picture, text, file)).unwrap();
     let path = path.to_str().unwrap();
 
     let run = encaustic(&["png-info", path]);
@@ -98,8 +98,8 @@ fn a_picture_tells_its_settings() {
 fn damage_is_told_after_what_could_be_read() {
     let folder = scratch("damage");
     let mut file = Vec::new();
-    let picture = encaustic_launcher::png::Pixels { width: 2, height: 1, rgb: &[0; 6] };
-    encaustic_launcher::png::write(picture, "a cat", &mut file).unwrap();
+    let picture = encaustic_picture::png::Pixels { width: 2, height: 1, rgb: &[0; 6] };
+    encaustic_picture::png::write(picture, "a cat", &mut file).unwrap();
     let path = folder.join("cut.png");
     std::fs::write(&path, &file[..file.len() - 3]).unwrap();
     let run = encaustic(&["png-info", path.to_str().unwrap()]);

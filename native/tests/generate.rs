@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use common::tensors::{self, Array};
 use common::{Run, command, encaustic, golden_model, scratch};
-use encaustic_launcher::infotext::Infotext;
-use encaustic_launcher::png_text;
+use encaustic_picture::infotext::Infotext;
+use encaustic_picture::png_text;
 
 const PROMPT: &str = "a red circle above a blue square on a yellow background";
 const NEGATIVE: &str = "blurry, low quality";

@@ -16,8 +16,9 @@ const HELP: &str = "cargo xtask CHORE
   tidy           check what the house rules say about sources and manifests
   wasm           check that what runs in a browser compiles for it (wasm32-unknown-unknown)
   wasm clippy    the same with clippy, warnings denied
-  web            build what a browser gets into dist/: the worker and the demo model
-  web quick      the same without the minutes that make it small";
+  web            build what a browser gets into dist/: page, worker and demo model; fetches trunk and the like once
+  web quick      the same without the minutes that make it small
+  web --serve    build it quickly, open it in the browser, and build it anew when a source changes";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,8 +37,11 @@ fn run(words: &[String]) -> Result<()> {
         ["tidy"] => tidy::run(&root()?),
         ["wasm"] => wasm::run(&root()?, wasm::Tool::Check),
         ["wasm", "clippy"] => wasm::run(&root()?, wasm::Tool::Clippy),
-        ["web"] => web::run(&root()?, web::Effort::Small),
-        ["web", "quick"] => web::run(&root()?, web::Effort::Quick),
+        ["web"] => web::run(&root()?, web::Task::Build(web::Effort::Small)),
+        ["web", "quick"] => web::run(&root()?, web::Task::Build(web::Effort::Quick)),
+        ["web", "--serve"] => web::run(&root()?, web::Task::Serve),
+        // trunk's hook, not for people
+        ["web", "finish"] => web::finish(&root()?),
         [] | ["help" | "-h" | "--help"] => {
             println!("{HELP}");
             Ok(())

@@ -1,4 +1,5 @@
-//! Checks that what runs in a browser compiles for it: the engine, the importer and the worker.
+//! Checks that what runs in a browser compiles for it: the engine, the importer, the worker and the page, which is a build of its
+//! own, without Burn.
 //!
 //! The target's standard library comes from rustup where it can be downloaded; elsewhere `tools/wasm-toolchain.sh` builds it
 //! from Debian's sources as the toolchain `web`.
@@ -22,25 +23,28 @@ pub(crate) enum Tool {
 
 /// Checks the packages as a browser would build them: WebGPU only.
 pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
-    let mut cargo = cargo(root)?;
-    match tool {
-        Tool::Check => cargo.arg("check"),
-        Tool::Clippy => cargo.arg("clippy"),
-    };
-    cargo.args(["--release", "--locked", "--no-default-features", "--features", "encaustic-engine/wgpu", "--target", TARGET]);
-    for package in ["encaustic-engine", "encaustic-importer", "encaustic-app"] {
-        cargo.args(["--package", package]);
+    let engine = ["encaustic-engine", "encaustic-importer", "encaustic-app"];
+    for (packages, features) in [(&engine[..], "encaustic-engine/wgpu,encaustic-app/engine"), (&["encaustic-app"][..], "ui")] {
+        let mut cargo = cargo(root)?;
+        cargo.arg(match tool {
+            Tool::Check => "check",
+            Tool::Clippy => "clippy",
+        });
+        cargo.args(["--release", "--locked", "--no-default-features", "--features", features, "--target", TARGET]);
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
+        if matches!(tool, Tool::Clippy) {
+            cargo.args(["--", "-D", "warnings"]);
+        }
+        crate::execute(&mut cargo)?;
     }
-    if matches!(tool, Tool::Clippy) {
-        cargo.args(["--", "-D", "warnings"]);
-    }
-    crate::execute(&mut cargo)?;
-    println!("wasm: the engine, the importer and the worker compile for {TARGET}");
+    println!("wasm: the engine, the importer, the worker and the page compile for {TARGET}");
     Ok(())
 }
 
 /// A cargo that can build for the target, to be run in the repository.
-pub(crate) fn cargo(root: &Path) -> Result<Command> {
+fn cargo(root: &Path) -> Result<Command> {
     let toolchain = toolchain(root)?;
     let mut cargo = Command::new("cargo");
     // inside `cargo xtask` these name the toolchain that built xtask
@@ -53,7 +57,7 @@ pub(crate) fn cargo(root: &Path) -> Result<Command> {
 }
 
 /// The toolchain that has the target: `None` for rustup's active one.
-fn toolchain(root: &Path) -> Result<Option<String>> {
+pub(crate) fn toolchain(root: &Path) -> Result<Option<String>> {
     if has_target() || rustup(&["target", "add", TARGET]) {
         return Ok(None);
     }

@@ -1,9 +1,26 @@
 //! The page: forms, pictures and models, in front of an engine that may be anywhere ([`backend`]).
 
 pub mod backend;
-mod panels;
+pub mod drop;
+pub mod gallery;
+pub mod history;
+pub mod local;
+pub mod maker;
+pub mod mark;
+pub mod notices;
+pub mod panels;
+pub mod pixels;
+pub mod preferences;
+pub mod restore;
+pub mod session;
 pub mod shell;
+pub mod shortcuts;
 pub mod studio;
+pub mod theme;
+mod title;
+pub mod viewer;
+pub mod webgpu;
+pub mod widgets;
 
 /// Puts the page up and starts the engine's worker.
 pub fn start() {

@@ -1,6 +1,5 @@
 //! The engine's connection to the page.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 
@@ -9,28 +8,39 @@ use encaustic_engine::latent;
 use encaustic_engine::settings::Settings;
 use encaustic_protocol::{Command, Event, JobId};
 
-use super::post;
-use crate::inbox::Inbox;
+use super::{State, post};
 use crate::message::{News, Picture};
 
 /// Commands from the inbox, events to the page.
 pub(super) struct PageLine {
-    inbox: Rc<RefCell<Inbox>>,
+    state: Rc<State>,
+    /// When the last preview was shown.
+    shown: f64,
 }
 
+/// Seconds between two previews: more than ten a second nobody sees.
+const PAUSE: f64 = 0.1;
+
 impl PageLine {
-    pub(super) fn new(inbox: Rc<RefCell<Inbox>>) -> Self {
-        Self { inbox }
+    pub(super) fn new(state: Rc<State>) -> Self {
+        Self { state, shown: f64::NEG_INFINITY }
     }
+}
+
+/// Hands pixels to the page.
+fn give(job: JobId, name: &str, picture: &latent::Picture) -> Result<(), String> {
+    let side = |pixels| u32::try_from(pixels).map_err(|_| "the picture is too large".to_owned());
+    let (width, height) = (side(picture.width)?, side(picture.height)?);
+    post::give(Picture { job, name: name.to_owned(), width, height, parameters: None }, &picture.pixels)
 }
 
 impl Line for PageLine {
     async fn next(&mut self) -> Option<Command> {
-        poll_fn(|context| self.inbox.borrow_mut().poll_command(context)).await
+        poll_fn(|context| self.state.inbox.borrow_mut().poll_command(context)).await
     }
 
     fn poll(&mut self) -> Option<Command> {
-        self.inbox.borrow_mut().command()
+        self.state.inbox.borrow_mut().command()
     }
 
     fn tell(&mut self, event: Event) {
@@ -38,11 +48,20 @@ impl Line for PageLine {
     }
 
     fn keep(&mut self, job: JobId, index: usize, picture: latent::Picture, _settings: &Settings) -> Result<String, String> {
-        let side = |pixels| u32::try_from(pixels).map_err(|_| "the picture is too large".to_owned());
         let name = format!("{}-{index}", job.0);
-        let (width, height) = (side(picture.width)?, side(picture.height)?);
-        post::give(Picture { job, name: name.clone(), width, height }, &picture.pixels)?;
+        give(job, &name, &picture)?;
         Ok(name)
+    }
+
+    fn wants_preview(&mut self) -> bool {
+        post::seconds() - self.shown >= PAUSE
+    }
+
+    fn preview(&mut self, job: JobId, step: usize, picture: latent::Picture) -> Option<String> {
+        let name = format!("{}-preview-{step}", job.0);
+        give(job, &name, &picture).ok()?;
+        self.shown = post::seconds();
+        Some(name)
     }
 
     fn seed(&mut self) -> u64 {

@@ -1,24 +1,22 @@
-//! From an address to an engine with a model: the device, the files, the networks.
+//! From an order to an engine with a model: the files, the device, the networks.
 
 use std::rc::Rc;
 
-use encaustic_engine::device::{self, Api, Compute, DeviceError, DeviceName, Precision};
+use encaustic_engine::card::card;
+use encaustic_engine::device::{self, Compute, DeviceError, Precision};
 use encaustic_engine::engine::Engine;
 use encaustic_engine::family::{Files, Keep};
-use encaustic_engine::weights::{MANIFEST, MAX_MANIFEST_BYTES, Manifest};
 use encaustic_protocol::{Failure, FailureKind};
-use js_sys::Reflect;
+use web_sys::File;
 
-use super::fetch::{Size, fetch, sha256};
-use super::post::{scope, seconds, tell};
-use super::store::{Memory, PackedModel, Store};
-use crate::message::{Load, LoadSeconds, Loaded, News};
-
-/// Bytes of a shard after which the page is told again.
-const GLANCE: u64 = 4 << 20;
-
-/// The browser's best device.
-const WEBGPU: DeviceName = DeviceName::Gpu { api: Api::WebGpu, index: None };
+use super::Ready;
+use super::brake::Brake;
+use super::files::{Form, Meter, ModelFiles};
+use super::look::{WEBGPU, explain, is_webgpu, precision, residency, survey_of};
+use super::post::{breathe, seconds};
+use super::shelf::{Shelf, ShelfError};
+use super::single::Single;
+use crate::message::{Load, LoadSeconds, LoadStage, Loaded, Residency, Source};
 
 /// Loads models, one after another, on one device.
 #[derive(Default)]
@@ -26,99 +24,112 @@ pub(super) struct Loader {
     compute: Option<Compute>,
 }
 
+/// A model's files, ready to be read.
+struct Gathered {
+    files: ModelFiles,
+    /// Its id on the shelf, if it is there.
+    id: Option<String>,
+    bytes: u64,
+    title: Option<String>,
+    license: Option<String>,
+}
+
 impl Loader {
     /// Gets a model and brings it to the device.
-    pub(super) async fn load(&mut self, load: &Load) -> Result<(Engine, Loaded), Failure> {
-        let precision = load.precision.as_deref().map(str::parse::<Precision>).transpose();
-        let precision = precision.map_err(|error| Failure { kind: FailureKind::Invalid, message: error.to_string() })?;
-        let failed = |error| Failure { kind: FailureKind::Device, message: explain(error) };
-        let model = |message: String| Failure { kind: FailureKind::Model, message };
+    pub(super) async fn load(
+        &mut self,
+        shelf: &Shelf,
+        load: &Load,
+        file: Option<File>,
+        brake: &Brake,
+    ) -> Result<(Engine, Ready, Loaded), Failure> {
+        let precision = precision(load)?;
         // Nobody should wait for a download that cannot be used; but to open the device takes longer than to look for it.
-        if self.compute.is_none() && device::enumerate().await.is_empty() {
+        if self.compute.is_none() && !device::enumerate().await.iter().any(is_webgpu) {
             return Err(failed(DeviceError::Absent { name: WEBGPU, present: Vec::new() }));
         }
         let begun = seconds();
-        let (manifest, files) = files(&load.base).await.map_err(model)?;
+        let Gathered { files, id, bytes, title, license } = gather(shelf, load, file, brake).await?;
         let fetched = seconds();
-        let compute = self.open(precision).await.map_err(failed)?;
+        let (meter, vault) = (Rc::clone(&files.meter), Rc::clone(&files.vault));
+        meter.begin(LoadStage::Device);
+        let compute = self.open(precision).await?;
         let opened = seconds();
+        // The last moment at which a stop can be heard: what comes next takes the thread.
+        breathe().await;
+        if brake.is_pulled() {
+            return Err(ShelfError::Stopped.into());
+        }
+        let survey =
+            survey_of(ModelFiles { form: files.form.clone(), vault: Rc::clone(&vault), meter: Rc::new(Meter::silent()) })?;
+        let residency = residency(load.residency, Some(&compute.info), survey.needs(compute.precision));
         let info = (compute.info.to_string(), compute.precision.to_string());
-        // Most time in a browser goes into many pictures of one model.
-        let engine = Engine::load(compute, &files, None, Keep::All).map_err(|error| model(error.to_string()))?;
+        meter.begin(LoadStage::Weights);
+        let keep = match residency {
+            Residency::All => Keep::All,
+            Residency::InTurn => Keep::InTurn,
+        };
+        let files: Rc<dyn Files> = Rc::new(files);
+        let model = |message: String| Failure { kind: FailureKind::Model, message };
+        let engine = Engine::load(compute, &files, None, keep).map_err(|error| model(error.to_string()))?;
+        meter.end();
+        let mut card = card(engine.model()).map_err(|error| error.failure())?;
+        card.title = card.title.or(title);
+        card.license = card.license.or(license);
+        let ready = Ready { id, residency, vault, tokenizer: engine.model().tokenizer() };
         let loaded = Loaded {
-            family: engine.model().family.id.to_owned(),
-            bytes: manifest.bytes(),
-            title: manifest.title,
+            card,
+            bytes,
             device: info.0,
             precision: info.1,
+            residency,
             seconds: LoadSeconds { files: fetched - begun, device: opened - fetched, model: seconds() - opened },
         };
-        Ok((engine, loaded))
+        Ok((engine, ready, loaded))
+    }
+
+    /// Gives memory back to the device that no model needs any more.
+    pub(super) fn tidy(&self) {
+        if let Some(compute) = &self.compute {
+            compute.device.memory_cleanup();
+        }
     }
 
     /// The device: opened once, as Burn does it.
-    async fn open(&mut self, precision: Option<Precision>) -> Result<Compute, DeviceError> {
+    pub(super) async fn open(&mut self, precision: Option<Precision>) -> Result<Compute, Failure> {
         if let Some(compute) = &self.compute
             && precision.is_none_or(|precision| precision == compute.precision)
         {
             return Ok(compute.clone());
         }
-        let compute = device::open(WEBGPU, precision).await?;
+        let compute = device::open(WEBGPU, precision).await.map_err(failed)?;
         self.compute = Some(compute.clone());
         Ok(compute)
     }
 }
 
-/// Why there is no device, for somebody who has a browser before them and no command line.
-fn explain(error: DeviceError) -> String {
-    match error {
-        DeviceError::Absent { .. } | DeviceError::NotBuiltIn { .. } => absent().to_owned(),
-        DeviceError::Broken { device, why } => {
-            format!("{device} cannot be used: {why}; another browser, or a newer driver of the graphics card, may do better")
-        }
-        other @ DeviceError::NoF16 { .. } => other.to_string(),
-    }
+fn failed(error: DeviceError) -> Failure {
+    Failure { kind: FailureKind::Device, message: explain(error) }
 }
 
-fn absent() -> &'static str {
-    let navigator = Reflect::get(&scope(), &"navigator".into());
-    let has_webgpu = navigator.and_then(|navigator| Reflect::get(&navigator, &"gpu".into())).is_ok_and(|gpu| gpu.is_object());
-    match (has_webgpu, scope().is_secure_context()) {
-        (true, _) => {
-            "this browser has WebGPU, but no graphics card that it would use: update the driver, turn hardware acceleration on \
-             in the browser's settings, or see chrome://gpu for the reason"
+/// The files of a model, whole and checked.
+async fn gather(shelf: &Shelf, load: &Load, file: Option<File>, brake: &Brake) -> Result<Gathered, Failure> {
+    let (found, address) = match &load.from {
+        Source::File => {
+            let single = Single::open(file)?;
+            let meter = Rc::new(Meter::new(single.bytes));
+            let files = single.files(&meter);
+            let (bytes, title, license) = (single.bytes, Some(single.title()), single.training.license.clone());
+            return Ok(Gathered { files, id: None, bytes, title, license });
         }
-        (false, false) => "a browser has WebGPU only for pages that come by https or from this machine: open the page that way",
-        (false, true) => "this browser has no WebGPU: use a recent Chrome, Edge, Firefox or Safari",
-    }
-}
-
-/// The files of a packed model, each checked against its manifest.
-async fn files(base: &str) -> Result<(Manifest, Rc<dyn Files>), String> {
-    let base = base.trim_end_matches('/');
-    let text = fetch(&format!("{base}/{MANIFEST}"), Size::UpTo(MAX_MANIFEST_BYTES as u64), |_| {}).await?.to_vec();
-    let manifest = Manifest::parse(&text).map_err(|error| format!("{base}/{MANIFEST}: {error}"))?;
-    let of = manifest.bytes();
-    let (mut before, mut told) = (0, 0);
-    tell(&News::Loading { bytes: 0, of });
-    let mut store = Memory::default();
-    for shard in &manifest.shards {
-        let seen = |there: u64| {
-            if before + there >= told + GLANCE {
-                told = before + there;
-                tell(&News::Loading { bytes: told, of });
-            }
-        };
-        let bytes = fetch(&format!("{base}/{}", shard.file), Size::Exactly(shard.bytes), seen).await?;
-        if sha256(&bytes).await? != shard.sha256 {
-            return Err(format!(
-                "{}: the SHA-256 is not the manifest's; the file is damaged or of another model, get it again",
-                shard.file
-            ));
-        }
-        store.put(&shard.file, bytes).map_err(|error| format!("{} cannot be kept: {error}", shard.file))?;
-        before += shard.bytes;
-        tell(&News::Loading { bytes: before, of });
-    }
-    Ok((manifest, Rc::new(PackedModel { manifest: text, store })))
+        Source::Address(address) => (shelf.at(address, brake).await?, Some(address.trim_end_matches('/'))),
+        Source::Stored(id) => (shelf.kept(id).await?, None),
+    };
+    let bytes = found.manifest.bytes();
+    let meter = Rc::new(Meter::new(bytes));
+    meter.begin(LoadStage::Files);
+    shelf.complete(&found, address, brake, &mut |there| meter.at(there)).await?;
+    let vault = shelf.vault(&found).await?;
+    let files = ModelFiles { form: Form::Packed(found.text), vault, meter };
+    Ok(Gathered { files, id: Some(found.id), bytes, title: found.manifest.title, license: found.manifest.license })
 }

@@ -2,11 +2,21 @@
 //!
 //! One thread does everything: messages come in between two tasks of the worker's event loop, which is whenever the engine
 //! waits for the device. So a cancel is heard after the step that runs, and nothing here needs a lock.
+//!
+//! There are two queues. What needs the engine waits for it (loads, packing, commands); what only asks for the storage does not
+//! (what is kept, what a load would mean, deleting). Counting tokens and stopping are done as soon as they are heard.
 
+mod blob;
+mod brake;
 mod fetch;
+mod files;
 mod line;
 mod load;
+mod look;
+mod pack;
 mod post;
+mod shelf;
+mod single;
 mod store;
 
 use std::cell::RefCell;
@@ -14,23 +24,56 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use encaustic_engine::engine::Engine;
+use encaustic_engine::prompt::{Tokenizer, TokenizerFiles};
 use encaustic_engine::{catalog, host};
 use encaustic_protocol::{Change, Command, Event, Failure, FailureKind, Seq};
+use js_sys::Reflect;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-use web_sys::MessageEvent;
+use web_sys::{File, MessageEvent};
 
 use crate::inbox::{Inbox, MOST_ORDERS};
-use crate::message::{News, Order};
+use crate::message::{Load, News, Order, Pack, Residency, Source};
+use crate::ranges;
+use brake::Brake;
+use files::Vault;
 use line::PageLine;
 use load::Loader;
 use post::tell;
+use shelf::{Shelf, ShelfError};
+
+/// What the tasks of the worker share.
+#[derive(Default)]
+struct State {
+    /// What waits for the engine.
+    inbox: RefCell<Inbox<File>>,
+    /// What only asks for the storage.
+    desk: RefCell<Inbox<File>>,
+    /// The load or the packing that is under way: the id that it writes to, and what stops it.
+    under_way: RefCell<Option<(Option<String>, Brake)>>,
+    /// The model that is being deleted.
+    leaving: RefCell<Option<String>>,
+    /// The model that is loaded.
+    ready: RefCell<Option<Ready>>,
+    /// What counts tokens while no model is loaded.
+    plain: RefCell<Option<Rc<Tokenizer>>>,
+}
+
+/// A model that is loaded.
+struct Ready {
+    /// Its id on the shelf, if it is there.
+    id: Option<String>,
+    residency: Residency,
+    /// Its open files.
+    vault: Rc<Vault>,
+    tokenizer: Option<Rc<Tokenizer>>,
+}
 
 /// Listens to the page until the worker ends.
 pub fn start() {
     post::tell_panics();
-    let inbox = Rc::new(RefCell::new(Inbox::default()));
-    let hears = Rc::clone(&inbox);
+    let state = Rc::new(State::default());
+    let hears = Rc::clone(&state);
     let hear = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
         if let Err(message) = take(&message, &hears) {
             tell(&News::Misunderstood { message });
@@ -39,46 +82,199 @@ pub fn start() {
     post::scope().set_onmessage(Some(hear.as_ref().unchecked_ref()));
     // It listens as long as the worker lives.
     hear.forget();
-    wasm_bindgen_futures::spawn_local(work(inbox));
+    wasm_bindgen_futures::spawn_local(async move {
+        let shelf = Rc::new(Shelf::open().await);
+        wasm_bindgen_futures::spawn_local(serve_desk(Rc::clone(&state), Rc::clone(&shelf)));
+        work(state, shelf).await;
+    });
     tell(&News::Ready { version: env!("CARGO_PKG_VERSION").to_owned() });
 }
 
-/// Puts a message's order into the inbox.
-fn take(message: &MessageEvent, inbox: &RefCell<Inbox>) -> Result<(), String> {
-    let text = message.data().as_string().ok_or("a message to the worker is a text of JSON")?;
+/// Puts a message's order where it is done.
+fn take(message: &MessageEvent, state: &State) -> Result<(), String> {
+    let data = message.data();
+    let part = |name: &str| Reflect::get(&data, &name.into()).ok();
+    let text = data.as_string().or_else(|| part("order")?.as_string());
+    let text = text.ok_or("a message to the worker is a text of JSON, or an object with such a text as `order` and a `file`")?;
+    let file = if data.is_string() { None } else { part("file").and_then(|file| file.dyn_into::<File>().ok()) };
     let order = serde_json::from_str(&text).map_err(|error| format!("a message to the worker is no order: {error}"))?;
-    if inbox.borrow_mut().push(order) {
+    let has_room = match order {
+        Order::Stop => {
+            state.stop();
+            true
+        }
+        Order::Count { id, texts } => {
+            let counter = state.counter();
+            let count = |text: &String| counter.as_ref().and_then(|counter| counter.tokens(text).ok()).map_or(0, |ids| ids.len());
+            tell(&News::Counted { id, tokens: texts.iter().map(|text| count(text) as u32).collect() });
+            true
+        }
+        order @ (Order::Models | Order::Look(_) | Order::Forget { .. }) => state.desk.borrow_mut().push(order, file),
+        order @ (Order::Load(_) | Order::Pack(_) | Order::Command(_)) => state.inbox.borrow_mut().push(order, file),
+    };
+    if has_room { Ok(()) } else { Err(format!("{MOST_ORDERS} orders are waiting already; try again later")) }
+}
+
+impl State {
+    /// Stops what is under way, or takes back what would have come next.
+    fn stop(&self) {
+        if let Some((_, brake)) = &*self.under_way.borrow() {
+            return brake.pull();
+        }
+        let stopped = || Failure { kind: FailureKind::Model, message: "stopped before it had begun".to_owned() };
+        match self.inbox.borrow_mut().withdraw() {
+            Some(Order::Load(_)) => tell(&News::NotLoaded(stopped())),
+            Some(Order::Pack(_)) => tell(&News::NotPacked(stopped())),
+            _ => {}
+        }
+    }
+
+    /// What counts tokens: the model's own tokenizer, or CLIP's.
+    fn counter(&self) -> Option<Rc<Tokenizer>> {
+        if let Some(tokenizer) = self.ready.borrow().as_ref().and_then(|ready| ready.tokenizer.clone()) {
+            return Some(tokenizer);
+        }
+        let mut plain = self.plain.borrow_mut();
+        if plain.is_none() {
+            *plain = Tokenizer::new(&TokenizerFiles::default()).ok().map(Rc::new);
+        }
+        plain.clone()
+    }
+
+    /// The id that a load or a packing is writing to.
+    fn busy(&self) -> Option<String> {
+        self.under_way.borrow().as_ref().and_then(|(id, _)| id.clone())
+    }
+
+    /// Notes that something is under way; what stops it.
+    fn begin(&self, id: Option<String>) -> Brake {
+        let brake = Brake::default();
+        self.under_way.replace(Some((id, brake.clone())));
+        brake
+    }
+
+    /// Makes sure that a model can be deleted; why it cannot.
+    fn let_go(&self, id: &str) -> Result<(), &'static str> {
+        if !ranges::is_id(id) {
+            return Err("there is no such model in the browser's storage");
+        }
+        if self.busy().as_deref() == Some(id) {
+            return Err("this model is being fetched or packed: stop that before you delete it");
+        }
+        match &*self.ready.borrow() {
+            Some(ready) if ready.id.as_deref() == Some(id) => match ready.residency {
+                // It is on the device, and stays there until another is loaded.
+                Residency::All => ready.vault.close(),
+                Residency::InTurn => {
+                    return Err("this model is in use, and read again for every picture: load another one before you delete it");
+                }
+            },
+            _ => {}
+        }
         Ok(())
-    } else {
-        Err(format!("{MOST_ORDERS} orders are waiting already; try again later"))
     }
 }
 
-/// Does what is asked for, in turn.
-async fn work(inbox: Rc<RefCell<Inbox>>) {
+/// Answers what only asks for the storage, in turn.
+async fn serve_desk(state: Rc<State>, shelf: Rc<Shelf>) {
+    loop {
+        let (order, file) = poll_fn(|context| state.desk.borrow_mut().poll_order(context)).await;
+        match order {
+            Order::Look(load) => match look::look(&shelf, &load, file).await {
+                Ok(outlook) => tell(&News::Outlook(Box::new(outlook))),
+                Err(failure) => tell(&News::NotSeen(failure)),
+            },
+            Order::Forget { id } => {
+                let forgotten = match state.let_go(&id) {
+                    Ok(()) => {
+                        state.leaving.replace(Some(id.clone()));
+                        let forgotten = shelf.forget(&id).await;
+                        state.leaving.replace(None);
+                        forgotten.map_err(|error| error.to_string())
+                    }
+                    Err(why) => Err(why.to_owned()),
+                };
+                if let Err(message) = forgotten {
+                    tell(&News::Misunderstood { message });
+                }
+                tell_models(&state, &shelf).await;
+            }
+            _ => tell_models(&state, &shelf).await,
+        }
+    }
+}
+
+async fn tell_models(state: &State, shelf: &Shelf) {
+    let models = shelf.list(state.busy().as_deref()).await;
+    tell(&News::Models(models));
+}
+
+/// Does what needs the engine, in turn.
+async fn work(state: Rc<State>, shelf: Rc<Shelf>) {
     let mut loader = Loader::default();
-    let mut line = PageLine::new(Rc::clone(&inbox));
+    let mut line = PageLine::new(Rc::clone(&state));
     let mut engine: Option<Engine> = None;
     loop {
         if let Some(engine) = &mut engine {
             host::serve(engine, &mut line).await;
         }
-        let order = poll_fn(|context| inbox.borrow_mut().poll_order(context)).await;
+        let (order, file) = poll_fn(|context| state.inbox.borrow_mut().poll_order(context)).await;
         match order {
-            Order::Load(load) => {
+            Order::Load(order) => {
                 // Memory for two models is more than most devices have.
                 drop(engine.take());
-                match loader.load(&load).await {
-                    Ok((ready, loaded)) => {
-                        engine = Some(ready);
-                        tell(&News::Loaded(Box::new(loaded)));
-                    }
-                    Err(failure) => tell(&News::NotLoaded(failure)),
-                }
+                state.ready.replace(None);
+                loader.tidy();
+                engine = load_one(&state, &shelf, &mut loader, &order, file).await;
+                tell_models(&state, &shelf).await;
+            }
+            Order::Pack(order) => {
+                pack_one(&state, &shelf, &mut loader, &order, file).await;
+                tell_models(&state, &shelf).await;
             }
             Order::Command(command) => answer(command),
+            // These are done where they come in.
+            Order::Models | Order::Look(_) | Order::Stop | Order::Forget { .. } | Order::Count { .. } => {}
         }
     }
+}
+
+async fn load_one(state: &State, shelf: &Shelf, loader: &mut Loader, order: &Load, file: Option<File>) -> Option<Engine> {
+    let id = match &order.from {
+        Source::Address(address) => Some(ranges::id(&post::absolute(address.trim_end_matches('/')))),
+        Source::Stored(id) => Some(id.clone()),
+        Source::File => None,
+    };
+    let brake = state.begin(id.clone());
+    let is_leaving = id.is_some() && *state.leaving.borrow() == id;
+    let loaded = if is_leaving {
+        Err(ShelfError::Model("this model is being deleted; try again in a moment".to_owned()).into())
+    } else {
+        loader.load(shelf, order, file, &brake).await
+    };
+    state.under_way.replace(None);
+    match loaded {
+        Ok((engine, ready, loaded)) => {
+            state.ready.replace(Some(ready));
+            tell(&News::Loaded(Box::new(loaded)));
+            Some(engine)
+        }
+        Err(failure) => {
+            tell(&News::NotLoaded(failure));
+            None
+        }
+    }
+}
+
+async fn pack_one(state: &State, shelf: &Shelf, loader: &mut Loader, order: &Pack, file: Option<File>) {
+    let id = pack::new_id(order);
+    let brake = state.begin(Some(id.clone()));
+    let packed = pack::pack(loader, shelf, order, file, &id, &brake).await;
+    state.under_way.replace(None);
+    tell(&match packed {
+        Ok(stored) => News::Packed(stored),
+        Err(failure) => News::NotPacked(failure),
+    });
 }
 
 /// What is said without a model.

@@ -1,14 +1,35 @@
 //! The way out of the worker: messages to the page, and the time that things take.
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::DedicatedWorkerGlobalScope;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{DedicatedWorkerGlobalScope, Url};
 
 use crate::message::{News, Picture};
+
+#[wasm_bindgen]
+extern "C" {
+    /// Of `boot.js`: lets messages that wait come in. It uses no timer, which a hidden tab would slow down.
+    #[wasm_bindgen(js_name = breathe)]
+    fn breathe_in_script() -> Promise;
+}
+
+/// Lets messages that wait come in.
+pub(super) async fn breathe() {
+    let _ = JsFuture::from(breathe_in_script()).await;
+}
 
 /// The worker as the browser sees it.
 pub(super) fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
+}
+
+/// An address in full: what is relative is so to the worker's script.
+pub(super) fn absolute(address: &str) -> String {
+    let location = Reflect::get(&scope(), &"location".into()).and_then(|location| Reflect::get(&location, &"href".into()));
+    let base = location.ok().and_then(|href| href.as_string()).unwrap_or_default();
+    Url::new_with_base(address, &base).map_or_else(|_| address.to_owned(), |url| url.href())
 }
 
 /// Tells the page something. A page that has gone hears nothing, which hurts nobody.
@@ -32,9 +53,10 @@ pub(super) fn give(picture: Picture, rgb: &[u8]) -> Result<(), String> {
 
 /// What a value that JavaScript has thrown says.
 pub(super) fn why(error: &JsValue) -> String {
-    match error.dyn_ref::<js_sys::Error>() {
-        Some(error) => String::from(error.message()),
-        None => error.as_string().unwrap_or_else(|| format!("{error:?}")),
+    let message = Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
+    match message.or_else(|| error.as_string()) {
+        Some(text) if !text.is_empty() => text.trim_end_matches('.').to_owned(),
+        _ => format!("{error:?}"),
     }
 }
 
@@ -47,9 +69,24 @@ pub(super) fn seconds() -> f64 {
 /// in the middle of stays so.
 pub(super) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = format!("the engine broke down: {panic}; a driver of the graphics card may be behind it");
-        tell(&News::Dead { message });
+        let text = panic.to_string();
+        let message = if text.to_lowercase().contains("out of memory") {
+            format!(
+                "the graphics card has no memory left: {text}; a smaller picture, fewer at once, or networks one at a time need less"
+            )
+        } else {
+            format!("the engine broke down: {text}; a driver of the graphics card may be behind it")
+        };
+        let device_lost = flag("isLost");
+        if !flag("isDead") {
+            tell(&News::Dead { message, device_lost });
+        }
         // The script around the worker sees the trap that follows, and knows by this that it has been told.
         let _ = Reflect::set(&js_sys::global(), &"isDead".into(), &JsValue::TRUE);
     }));
+}
+
+/// What `boot.js` has noted.
+fn flag(name: &str) -> bool {
+    Reflect::get(&js_sys::global(), &name.into()).is_ok_and(|value| value.is_truthy())
 }

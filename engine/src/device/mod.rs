@@ -242,13 +242,18 @@ fn is_meant(name: DeviceName, device: DeviceName) -> bool {
     }
 }
 
+/// The precision that serves best on a device.
+pub fn best(info: &DeviceInfo) -> Precision {
+    // A processor that poses as a GPU has f16, but no speed in it.
+    if info.f16 && info.kind != DeviceKind::Software { Precision::F16 } else { Precision::F32 }
+}
+
 async fn open_one(info: &DeviceInfo, precision: Option<Precision>) -> Result<Compute, DeviceError> {
     if precision == Some(Precision::F16) && !info.f16 {
         let why = if info.kind == DeviceKind::Cpu { "processors are slower in it" } else { "its shaders have no such numbers" };
         return Err(DeviceError::NoF16 { device: info.clone(), why });
     }
-    // A processor that poses as a GPU has f16, but no speed in it.
-    let best = if info.f16 && info.kind != DeviceKind::Software { Precision::F16 } else { Precision::F32 };
+    let best = best(info);
     let broken = |why: String| DeviceError::Broken { device: info.clone(), why };
     let device = start(info).await.map_err(broken)?;
     let compute = Compute { device, info: info.clone(), precision: precision.unwrap_or(best) };

@@ -62,7 +62,7 @@ const USUAL_TILE: usize = 512;
 /// Tiles are a multiple of this.
 const TILE_STEP: usize = 64;
 /// The largest activation, in bytes, for which a picture is decoded in one piece.
-const ACTIVATION_BUDGET: u64 = 1 << 30;
+pub(super) const ACTIVATION_BUDGET: u64 = 1 << 30;
 
 impl Autoencoder {
     /// Loads the autoencoder in a folder, and tells the format of its latents.
@@ -75,12 +75,15 @@ impl Autoencoder {
         let to = (compute, keep);
         Ok(match Config::read(&**package, folder)? {
             Config::Kl(config) => {
-                // The second level's upsampling hands its channels on to the first, at the full size.
-                let widest = config.block_out_channels.iter().take(2).copied().max().unwrap_or(1);
+                let widest = config_widest(&config.block_out_channels);
+                let preview = config.preview();
                 let is_standard = config.block_out_channels == STANDARD;
                 let new = move |device: &Device| Vae::new(&config, device);
                 let (network, own) = package.network(folder, Vae::keys(), to, new, |network| *network.facts())?;
-                let format = format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor);
+                let format = LatentFormat {
+                    preview,
+                    ..format(own.latent_channels, own.compression, own.scaling_factor, own.shift_factor)
+                };
                 let facts = Facts::new(widest, own.sample_size, is_standard, &format, compute);
                 (Self { network: Network::Kl(network), facts }, format)
             }
@@ -150,6 +153,24 @@ impl Config {
             ))),
         }
     }
+}
+
+/// Channels of the widest activation at the full size of a picture: the second level's upsampling hands its channels on to the
+/// first.
+fn config_widest(channels: &[usize]) -> usize {
+    channels.iter().take(2).copied().max().unwrap_or(1)
+}
+
+/// The channels of the widest activation of the autoencoder in a folder, and pixels along one side of a latent.
+pub(super) fn widest(files: &dyn Files, folder: &str) -> Result<(u64, u64), LoadError> {
+    let (widest, levels) = match Config::read(files, folder)? {
+        Config::Kl(config) => (config_widest(&config.block_out_channels), config.block_out_channels.len()),
+        Config::Tiny(config) => {
+            let channels = &config.decoder_block_out_channels;
+            (channels.iter().copied().max().unwrap_or(1), channels.len())
+        }
+    };
+    Ok((widest as u64, 1 << levels.clamp(1, 8).saturating_sub(1)))
 }
 
 fn format(channels: usize, factor: usize, scale: f64, shift: f64) -> LatentFormat {

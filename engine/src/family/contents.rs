@@ -57,16 +57,17 @@ impl Component {
         self.walk.list(files)
     }
 
-    /// Reads its parameters one by one, in the order of [`list`](Self::list). `see` may end it.
+    /// Reads its parameters one by one, in the order of [`list`](Self::list), from number `from` on. `see` may end it.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn each(
         &self,
         files: Precision,
+        from: usize,
         see: &mut dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, LoadError> {
-        self.walk.each(files, see)
+        self.walk.each(files, from, see)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Latent diffusion with a UNet: what Stable Diffusion 1, 2 and XL have in common (Rombach et al.,
 //! <https://arxiv.org/abs/2112.10752>).
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use burn::tensor::{Device, Tensor};
@@ -24,7 +25,7 @@ use crate::prediction::{Prediction, input_scale};
 use crate::prompt::{Tokenizer, TokenizerFiles};
 use crate::sampling::{Denoise, Level};
 use crate::schedule::{NoiseTable, SchedulerConfig};
-use crate::weights::KeyMap;
+use crate::weights::{KeyMap, Manifest};
 
 /// A model's own settings beside those of its scheduler: a [`Request`] that fills what a user leaves open.
 pub(super) const DEFAULTS: &str = "encaustic.json";
@@ -95,7 +96,7 @@ pub fn load(
         Some(other) => Autoencoder::load(other, other.autoencoder_folder(), compute, keep)?,
         None => Autoencoder::load(&package, "vae", compute, keep)?,
     };
-    if autoencoder.is_standard() {
+    if autoencoder.is_standard() && latent.preview.is_none() {
         latent.preview = Some(family.preview);
     }
     agree(&facts, &text, &latent)?;
@@ -118,14 +119,14 @@ pub fn load(
 }
 
 /// The size in latents of a model that does not tell.
-const USUAL_SAMPLE: usize = 64;
+pub(super) const USUAL_SAMPLE: usize = 64;
 
 /// A side of a picture as requests allow it: between 64 and 8192, and a multiple of 8.
 fn pixels(side: usize) -> u32 {
     (side.clamp(64, 8192) / 8 * 8) as u32
 }
 
-fn unknown(sketch: &Sketch) -> LoadError {
+pub(super) fn unknown(sketch: &Sketch) -> LoadError {
     let parts = match sketch.encoders.as_slice() {
         [] => "no text encoder".to_owned(),
         names => names.join(" and "),
@@ -152,7 +153,7 @@ fn defaults(files: &dyn Files) -> Result<Request, LoadError> {
 
 fn text_encoder(package: &Rc<Package>, recipe: Encoder, compute: &Compute, keep: Keep) -> Result<TextEncoder, LoadError> {
     let config = ClipConfig::parse(&required_text(&**package, &format!("{}/config.json", recipe.folder))?)?;
-    let tokenizer = tokenizer(&**package, recipe)?;
+    let tokenizer = Rc::new(tokenizer(&**package, recipe)?);
     let new = move |device: &Device| ClipText::new(&config, device);
     let tell = |network: &ClipText| (network.features(), network.positions());
     let (network, (features, positions)) = package.network(recipe.folder, ClipText::keys(), (compute, keep), new, tell)?;
@@ -211,6 +212,21 @@ impl LatentDiffusion {
         Ok(Reader { model: self, networks: self.text.networks()? })
     }
 
+    /// The tokenizer of its first text encoder: what counts the words of a prompt.
+    pub fn tokenizer(&self) -> Option<Rc<Tokenizer>> {
+        self.text.encoders.first().map(|encoder| Rc::clone(&encoder.tokenizer))
+    }
+
+    /// How many tokens of a prompt its text encoders read together.
+    pub fn chunk_tokens(&self) -> usize {
+        self.text.window().saturating_sub(2)
+    }
+
+    /// What its maker says of it, if it was packed.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.origin.package.manifest()
+    }
+
     /// What is known of the UNet without its weights.
     pub(super) fn facts(&self) -> &UNetFacts {
         &self.facts
@@ -258,6 +274,7 @@ impl LatentDiffusion {
             embedding: self.facts.guidance_features.map(embedding),
             passes: leads.len(),
             rows_at_once: self.rows_at_once(shape),
+            guess: RefCell::new(None),
         };
         // One look at an input of the right shape, so that nothing can go wrong in the middle of a run.
         let [height, width] = shape;
@@ -328,9 +345,16 @@ pub struct Denoiser {
     /// 2 with guidance, 1 without.
     passes: usize,
     rows_at_once: usize,
+    /// What was predicted last.
+    guess: RefCell<Option<Tensor<4>>>,
 }
 
 impl Denoiser {
+    /// The clean latents that were predicted last, once.
+    pub(crate) fn take_guess(&self) -> Option<Tensor<4>> {
+        self.guess.take()
+    }
+
     /// The UNet's input for rows `start` up to `end`, `sample` being theirs.
     fn input<'a>(&'a self, sample: Tensor<4>, timesteps: &'a [f32], start: usize, end: usize) -> UNetInput<'a> {
         let count = end - start;
@@ -368,6 +392,8 @@ impl Denoise for Denoiser {
         } else {
             output
         };
-        self.prediction.clean(output, x, at)
+        let clean = self.prediction.clean(output, x, at);
+        self.guess.replace(Some(clean.clone()));
+        clean
     }
 }

@@ -22,6 +22,7 @@ mod sd2;
 mod sdxl;
 mod sdxl_refiner;
 mod sketch;
+mod survey;
 mod text;
 
 use crate::latent::Preview;
@@ -36,6 +37,7 @@ pub use original::{Heads, Layout, Naming, OriginalError, Outline, Predicted, Sin
 pub use package::configuration;
 pub use part::Keep;
 pub use sketch::Sketch;
+pub use survey::{Needs, PartSize, Survey, survey};
 pub use text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts};
 
 /// All families, the more particular first: the first that recognises a model has it.
@@ -60,6 +62,8 @@ pub struct Family {
     pub preview: Preview,
     /// Which table of the schedule "Align Your Steps" was made for it.
     pub aligned_to: AlignedTo,
+    /// Sizes of pictures that suit its models, as width and height; the first is the size that most were trained on.
+    pub sizes: &'static [[u32; 2]],
     /// What to do where neither the user nor the model says.
     pub defaults: Defaults,
 }

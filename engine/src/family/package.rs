@@ -1,6 +1,7 @@
 //! A model's files and the way to its parts: a folder of diffusers; or one file in the original layout, or a packed model,
 //! which are shown as if they were such a folder.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -10,8 +11,9 @@ use serde_json::Value;
 
 use super::Family;
 use super::files::{Files, FilesError, LoadError, checkpoint};
-use super::original::{Original, OriginalError, SingleFile};
+use super::original::{Original, OriginalError, Outline, SingleFile};
 use super::part::{Keep, Part, See, Walk};
+use super::survey::PartSize;
 use crate::device::{self, Compute};
 use crate::model::config::ConfigError;
 use crate::weights::{self, Checkpoint, KeyMap, MANIFEST, Manifest, Parameter, Precision, WeightSource};
@@ -136,6 +138,47 @@ impl Package {
         Ok((Part::new(keep, compute, read, Rc::new(walk))?, told))
     }
 
+    /// How large the networks of a model of `family` are.
+    pub(super) fn sizes(&self, family: &'static Family) -> Result<Vec<PartSize>, LoadError> {
+        let mut parts: BTreeMap<String, PartSize> = BTreeMap::new();
+        let mut add = |part: &str, tensor: &str, numbers: u64| {
+            let entry = parts.entry(part.to_owned()).or_insert_with(|| PartSize {
+                name: part.to_owned(),
+                numbers: 0,
+                largest: 0,
+                largest_name: String::new(),
+            });
+            entry.numbers = entry.numbers.saturating_add(numbers);
+            if numbers > entry.largest {
+                (entry.largest, entry.largest_name) = (numbers, tensor.to_owned());
+            }
+        };
+        match &self.form {
+            Form::Packed(manifest) => {
+                for (name, tensor) in &manifest.tensors {
+                    let (part, path) = name.split_once('.').unwrap_or(("", name));
+                    add(part, path, tensor.elements().unwrap_or(u64::MAX));
+                }
+            }
+            Form::Original(original) => {
+                let checkpoint = original.checkpoint(&*self.files)?;
+                for (name, stored) in checkpoint.tensors() {
+                    if let Some(part) = Outline::part(name, Some(family)) {
+                        add(part, name, stored.elements());
+                    }
+                }
+            }
+            Form::Folder => {
+                for part in family.encoders.iter().map(|encoder| encoder.folder).chain(["unet", "vae"]) {
+                    for (name, stored) in self.checkpoint(part, Precision::Full)?.tensors() {
+                        add(part, name, stored.elements());
+                    }
+                }
+            }
+        }
+        Ok(parts.into_values().collect())
+    }
+
     /// The packed model's manifest, if it is one.
     pub(super) fn manifest(&self) -> Option<&Manifest> {
         match &self.form {
@@ -165,9 +208,9 @@ impl<M: Module, N: Fn(&Device) -> Result<M, ConfigError>> Walk for Walker<N> {
         Ok(weights::listed(&(self.new)(&self.device)?, component(self.part), &weights, &self.keys)?)
     }
 
-    fn each(&self, files: Precision, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError> {
+    fn each(&self, files: Precision, from: usize, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError> {
         let weights = self.package.checkpoint(self.part, files)?;
-        Ok(weights::each(&(self.new)(&self.device)?, component(self.part), &weights, &self.keys, see)?)
+        Ok(weights::each(&(self.new)(&self.device)?, component(self.part), &weights, &self.keys, from, see)?)
     }
 }
 

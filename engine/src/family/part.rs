@@ -32,8 +32,8 @@ pub(super) trait Walk {
     /// All parameters, and how many bytes each takes of the files.
     fn list(&self, files: weights::Precision) -> Result<Vec<(Parameter, u64)>, LoadError>;
 
-    /// Reads them one by one.
-    fn each(&self, files: weights::Precision, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError>;
+    /// Reads them one by one, from number `from` on.
+    fn each(&self, files: weights::Precision, from: usize, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError>;
 }
 
 /// A network of a model.

@@ -26,6 +26,7 @@ pub(super) static FAMILY: Family = Family {
     encoders: &[ENCODER],
     preview: preview::SD,
     aligned_to: AlignedTo::Sd,
+    sizes: &[[512, 512], [512, 640], [640, 512], [512, 768], [768, 512]],
     defaults: Defaults { steps: 25, cfg: 7.0 },
 };
 

@@ -44,5 +44,6 @@ pub(super) static FAMILY: Family = Family {
     }],
     preview: preview::SD,
     aligned_to: AlignedTo::Sd,
+    sizes: &[[768, 768], [640, 896], [896, 640], [576, 1024], [1024, 576]],
     defaults: Defaults { steps: 25, cfg: 7.0 },
 };

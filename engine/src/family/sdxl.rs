@@ -33,6 +33,18 @@ pub(super) static FAMILY: Family = Family {
     ],
     preview: preview::SDXL,
     aligned_to: AlignedTo::Sdxl,
+    // the shapes that it was trained on, but for the narrowest
+    sizes: &[
+        [1024, 1024],
+        [896, 1152],
+        [1152, 896],
+        [832, 1216],
+        [1216, 832],
+        [768, 1344],
+        [1344, 768],
+        [640, 1536],
+        [1536, 640],
+    ],
     defaults: Defaults { steps: 25, cfg: 5.0 },
 };
 

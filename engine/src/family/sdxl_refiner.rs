@@ -21,5 +21,6 @@ pub(super) static FAMILY: Family = Family {
     }],
     preview: sdxl::FAMILY.preview,
     aligned_to: sdxl::FAMILY.aligned_to,
+    sizes: sdxl::FAMILY.sizes,
     defaults: sdxl::FAMILY.defaults,
 };

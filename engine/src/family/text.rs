@@ -99,7 +99,7 @@ pub(super) struct TextEncoder {
     pub(super) features: usize,
     /// The most tokens that it reads at once.
     pub(super) positions: usize,
-    pub(super) tokenizer: Tokenizer,
+    pub(super) tokenizer: Rc<Tokenizer>,
     pub(super) recipe: Encoder,
 }
 
@@ -121,6 +121,12 @@ impl TextEncoders {
     /// Features of the joined text vectors.
     pub(super) fn features(&self) -> usize {
         self.encoders.iter().map(|encoder| encoder.features).sum()
+    }
+
+    /// How many tokens are read together, marks included: all encoders read windows of one length, or their features could
+    /// not be joined.
+    pub(super) fn window(&self) -> usize {
+        self.encoders.iter().map(|encoder| encoder.tokenizer.window(encoder.positions)).min().unwrap_or(0)
     }
 
     /// The networks, ready to read.
@@ -158,9 +164,7 @@ impl TextEncoders {
 
     /// Cuts the prompts into windows for each encoder, as many for each.
     fn windows(&self, prompts: &Prompts, guided: bool) -> Result<Vec<Windows>, PromptError> {
-        // All encoders read windows of one length, or their features could not be joined.
-        let lengths = self.encoders.iter().map(|encoder| encoder.tokenizer.window(encoder.positions));
-        let window = lengths.min().unwrap_or(0);
+        let window = self.window();
         let second = |other: &Option<String>, first: &str| match other.as_deref() {
             Some(text) if !text.is_empty() => text.to_owned(),
             _ => first.to_owned(),

@@ -134,8 +134,8 @@ pub fn listed<M: Module>(
     Ok(found.map(|(parameter, place, stored)| (parameter, stored.bytes() / place.cut.share())).collect())
 }
 
-/// Reads a module's parameters one by one, in the order in which the files have them, for something else than a device.
-/// `see` may end it.
+/// Reads a module's parameters one by one, in the order in which the files have them, for something else than a device, from
+/// number `from` on. `see` may end it.
 ///
 /// # Errors
 /// As [`load_into`].
@@ -144,10 +144,11 @@ pub fn each<M: Module>(
     component: &str,
     checkpoint: &Checkpoint<'_>,
     keys: &KeyMap,
+    from: usize,
     see: &mut dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, LoadError> {
     let plan = plan(module, component, checkpoint, keys)?;
-    for (parameter, place, _) in in_order(module, &plan, checkpoint) {
+    for (parameter, place, _) in in_order(module, &plan, checkpoint).into_iter().skip(from) {
         let numbers = match Numbers::read(checkpoint, place) {
             Some(Ok(numbers)) => numbers,
             Some(Err(error)) => {

@@ -12,7 +12,7 @@ mod verify;
 
 use std::ops::{ControlFlow, Range};
 
-use encaustic_engine::family::{Component, Contents};
+use encaustic_engine::family::Contents;
 use encaustic_engine::weights::{
     BLOCK, Dtype, EncodeError, Encoded, Encoding, FORMAT, Manifest, Numbers, PackedTensor, Parameter, SCALE, SCHEMA,
 };
@@ -89,79 +89,129 @@ pub fn pack<S: Sink>(
     sink: &mut S,
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Packed, PackError<S::Error>> {
-    let files = options.dtype.files();
-    let lists: Vec<_> = contents.components.iter().map(|component| component.list(files)).collect::<Result<_, _>>()?;
-    let of = lists.iter().flatten().map(|(_, bytes)| bytes).sum();
-    let mut packer = Packer { options, shards: Shards::new(sink), tensors: Vec::new(), done: 0, of, watch };
-    let mut components = Vec::new();
-    for (component, list) in contents.components.iter().zip(lists) {
-        components.push(packer.component(component, &list)?);
+    let mut packing = Packing::new(contents, options, sink)?;
+    loop {
+        if let Some(packed) = packing.step(watch)? {
+            return Ok(packed);
+        }
     }
-    let Packer { shards, tensors, .. } = packer;
-    let (shards, places) = shards.finish()?;
-    let mut manifest = Manifest {
-        format: FORMAT.to_owned(),
-        schema: SCHEMA,
-        family: contents.family.id.to_owned(),
-        title: options.title.clone(),
-        license: options.license.clone(),
-        packed_by: options.packed_by.clone(),
-        shards,
-        ..Manifest::default()
-    };
-    for (path, text) in &contents.files {
-        manifest.files.insert(path.clone(), small_file(path, text)?);
-    }
-    for (name, mut tensor, [pieces, scales]) in tensors {
-        tensor.pieces = places.of(&pieces);
-        tensor.scales = places.of(&scales);
-        manifest.tensors.insert(name, tensor);
-    }
-    Ok(Packed { manifest, components })
 }
 
-/// A configuration as JSON, anything else as text.
-fn small_file<E>(path: &str, text: &[u8]) -> Result<Value, PackError<E>> {
-    let wrong = |why: String| PackError::SmallFile { path: path.to_owned(), why };
-    if path.ends_with(".json") {
-        return serde_json::from_slice(text).map_err(|error| wrong(error.to_string()));
-    }
-    String::from_utf8(text.to_vec()).map(Value::String).map_err(|_| wrong("it is not UTF-8".to_owned()))
-}
-
-/// A tensor, with the names of its pieces and of its scales' pieces instead of their places.
-type Unplaced = (String, PackedTensor, [Vec<String>; 2]);
-
-struct Packer<'a, S: Sink> {
+/// A model that is being packed, in steps of a shard or so: for whoever must do something else in between.
+pub struct Packing<'a, S> {
+    contents: &'a Contents,
     options: &'a Options,
-    shards: Shards<'a, S>,
+    /// What each component has, and how many bytes that takes of the source.
+    lists: Vec<Vec<(Parameter, u64)>>,
+    /// The component that is at work, and its next parameter.
+    place: (usize, usize),
+    shards: Shards<S>,
     tensors: Vec<Unplaced>,
-    done: u64,
-    of: u64,
-    watch: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    components: Vec<Written>,
+    noise: Noise,
+    progress: Progress,
 }
 
-impl<S: Sink> Packer<'_, S> {
-    fn component(&mut self, component: &Component, list: &[(Parameter, u64)]) -> Result<Written, PackError<S::Error>> {
-        let mut written = Written { name: component.name, parameters: 0, read: 0, written: 0, quantised: 0, layer_error: None };
-        let mut noise = Noise::default();
-        let mut sizes = list.iter();
-        let mut failed = None;
-        let flow = component.each(self.options.dtype.files(), &mut |parameter, numbers| {
-            let bytes = sizes.next().map_or(0, |(_, bytes)| *bytes);
+impl<'a, S: Sink> Packing<'a, S> {
+    /// Begins to pack a model.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn new(contents: &'a Contents, options: &'a Options, sink: S) -> Result<Self, PackError<S::Error>> {
+        let files = options.dtype.files();
+        let lists: Vec<_> = contents.components.iter().map(|component| component.list(files)).collect::<Result<_, _>>()?;
+        let of = lists.iter().flatten().map(|(_, bytes)| bytes).sum();
+        Ok(Self {
+            contents,
+            options,
+            lists,
+            place: (0, 0),
+            shards: Shards::new(sink),
+            tensors: Vec::new(),
+            components: Vec::new(),
+            noise: Noise::default(),
+            progress: Progress { done: 0, of },
+        })
+    }
+
+    /// What takes the shards.
+    pub fn sink(&mut self) -> &mut S {
+        self.shards.sink()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Goes on until a shard or a component is full; what came of it when all are. After an error there is no next step.
+    ///
+    /// # Errors
+    /// As [`pack`].
+    pub fn step(&mut self, watch: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Option<Packed>, PackError<S::Error>> {
+        let (index, first) = self.place;
+        let contents = self.contents;
+        let Some(component) = contents.components.get(index) else {
+            self.shards.flush()?;
+            return self.packed().map(Some);
+        };
+        let sizes: Vec<u64> = self.lists.get(index).into_iter().flatten().skip(first).map(|(_, bytes)| *bytes).collect();
+        let mut sizes = sizes.into_iter();
+        if first == 0 {
+            let (name, noise) = (component.name, None);
+            self.components.push(Written { name, parameters: 0, read: 0, written: 0, quantised: 0, layer_error: noise });
+            self.noise = Noise::default();
+        }
+        let mut written = self.components.pop().ok_or(PackError::Stopped)?;
+        let shards = self.shards.count();
+        let mut ended = Ok(());
+        let flow = component.each(self.options.dtype.files(), first, &mut |parameter, numbers| {
+            let bytes = sizes.next().unwrap_or(0);
             written.read += bytes;
-            if let Err(error) = self.parameter(parameter, numbers, &mut written, &mut noise) {
-                failed = Some(error);
+            if let Err(error) = self.parameter(parameter, numbers, &mut written) {
+                ended = Err(error);
                 return ControlFlow::Break(());
             }
-            self.done += bytes;
-            (self.watch)(Progress { done: self.done, of: self.of })
+            self.place.1 += 1;
+            self.progress.done += bytes;
+            if watch(self.progress).is_break() {
+                ended = Err(PackError::Stopped);
+                return ControlFlow::Break(());
+            }
+            if self.shards.count() > shards { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        match (failed, flow) {
-            (Some(error), _) => Err(error),
-            (None, ControlFlow::Break(())) => Err(PackError::Stopped),
-            (None, ControlFlow::Continue(())) => Ok(Written { layer_error: noise.relative(), ..written }),
+        ended?;
+        if flow.is_continue() {
+            written.layer_error = self.noise.relative();
+            self.place = (index + 1, 0);
         }
+        self.components.push(written);
+        Ok(None)
+    }
+
+    /// All that has come, as a manifest.
+    fn packed(&mut self) -> Result<Packed, PackError<S::Error>> {
+        let Self { contents, options, .. } = self;
+        let (shards, places) = self.shards.take();
+        let mut manifest = Manifest {
+            format: FORMAT.to_owned(),
+            schema: SCHEMA,
+            family: contents.family.id.to_owned(),
+            title: options.title.clone(),
+            license: options.license.clone(),
+            packed_by: options.packed_by.clone(),
+            shards,
+            ..Manifest::default()
+        };
+        for (path, text) in &contents.files {
+            manifest.files.insert(path.clone(), small_file(path, text)?);
+        }
+        for (name, mut tensor, [pieces, scales]) in std::mem::take(&mut self.tensors) {
+            tensor.pieces = places.of(&pieces);
+            tensor.scales = places.of(&scales);
+            manifest.tensors.insert(name, tensor);
+        }
+        Ok(Packed { manifest, components: std::mem::take(&mut self.components) })
     }
 
     fn parameter(
@@ -169,7 +219,6 @@ impl<S: Sink> Packer<'_, S> {
         parameter: &Parameter,
         numbers: Numbers<'_>,
         written: &mut Written,
-        noise: &mut Noise,
     ) -> Result<(), PackError<S::Error>> {
         let encoding = choice::encoding(self.options, written.name, parameter, &numbers);
         let name = format!("{}.{}", written.name, parameter.name);
@@ -191,7 +240,7 @@ impl<S: Sink> Packer<'_, S> {
             };
             let Encoded { bytes, scales } = part.encode(encoding).map_err(wrong)?;
             if let (Encoding::Quantised(quant), Some(exact)) = (encoding, exact) {
-                noise.add(&exact, &quant.decode(&bytes, &scales, exact.len()), row(&parameter.shape));
+                self.noise.add(&exact, &quant.decode(&bytes, &scales, exact.len()), row(&parameter.shape));
             }
             self.shards.push(&mut open, &bytes)?;
             all_scales.extend_from_slice(&scales);
@@ -214,6 +263,18 @@ impl<S: Sink> Packer<'_, S> {
         Ok(())
     }
 }
+
+/// A configuration as JSON, anything else as text.
+fn small_file<E>(path: &str, text: &[u8]) -> Result<Value, PackError<E>> {
+    let wrong = |why: String| PackError::SmallFile { path: path.to_owned(), why };
+    if path.ends_with(".json") {
+        return serde_json::from_slice(text).map_err(|error| wrong(error.to_string()));
+    }
+    String::from_utf8(text.to_vec()).map(Value::String).map_err(|_| wrong("it is not UTF-8".to_owned()))
+}
+
+/// A tensor, with the names of its pieces and of its scales' pieces instead of their places.
+type Unplaced = (String, PackedTensor, [Vec<String>; 2]);
 
 /// How many numbers are brought to another type at a time: the two types together, and what they are measured with, are a few
 /// times as large as this.

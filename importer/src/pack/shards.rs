@@ -20,6 +20,14 @@ pub trait Sink {
     fn shard(&mut self, name: &str, content: Vec<Vec<u8>>) -> Result<(), Self::Error>;
 }
 
+impl<S: Sink> Sink for &mut S {
+    type Error = S::Error;
+
+    fn shard(&mut self, name: &str, content: Vec<Vec<u8>>) -> Result<(), S::Error> {
+        (**self).shard(name, content)
+    }
+}
+
 /// A tensor that waits for its shard to be full.
 struct Pending {
     name: String,
@@ -56,8 +64,8 @@ const ENTRY: u64 = 160;
 const PIECE: usize = (MAX_SHARD_BYTES - (1 << 16)) as usize;
 
 /// The shards that are written, and the one that is filled.
-pub(super) struct Shards<'a, S> {
-    sink: &'a mut S,
+pub(super) struct Shards<S> {
+    sink: S,
     pending: Vec<Pending>,
     /// An upper bound of what the file will have.
     size: u64,
@@ -75,8 +83,8 @@ impl Places {
     }
 }
 
-impl<'a, S: Sink> Shards<'a, S> {
-    pub(super) fn new(sink: &'a mut S) -> Self {
+impl<S: Sink> Shards<S> {
+    pub(super) fn new(sink: S) -> Self {
         Self { sink, pending: Vec::new(), size: BEFORE, shards: Vec::new(), places: Places::default() }
     }
 
@@ -122,13 +130,23 @@ impl<'a, S: Sink> Shards<'a, S> {
         Ok(())
     }
 
-    /// Writes the last shard.
-    pub(super) fn finish(mut self) -> Result<(Vec<Shard>, Places), PackError<S::Error>> {
-        self.flush()?;
-        Ok((self.shards, self.places))
+    /// How many shards the sink has been given.
+    pub(super) fn count(&self) -> usize {
+        self.shards.len()
     }
 
-    fn flush(&mut self) -> Result<(), PackError<S::Error>> {
+    /// What takes the shards.
+    pub(super) fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// The shards and where everything is in them, once the last is [written](Self::flush).
+    pub(super) fn take(&mut self) -> (Vec<Shard>, Places) {
+        (std::mem::take(&mut self.shards), std::mem::take(&mut self.places))
+    }
+
+    /// Writes what is collected as a shard.
+    pub(super) fn flush(&mut self) -> Result<(), PackError<S::Error>> {
         self.size = BEFORE;
         let mut pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {

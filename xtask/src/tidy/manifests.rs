@@ -18,14 +18,27 @@ struct Room {
 
 const ROOMS: &[Room] = &[
     Room { package: "encaustic-protocol", rooms: &[], crates: Some(&["serde", "serde_json", "thiserror", "strsim"]) },
+    Room {
+        package: "encaustic-picture",
+        rooms: &["encaustic-protocol"],
+        crates: Some(&["flate2", "png", "serde_json", "thiserror"]),
+    },
     Room { package: "encaustic-engine", rooms: &["encaustic-protocol"], crates: None },
     Room {
         package: "encaustic-importer",
         rooms: &["encaustic-engine"],
         crates: Some(&["safetensors", "serde", "serde_json", "sha2", "thiserror"]),
     },
-    Room { package: "encaustic", rooms: &["encaustic-protocol", "encaustic-engine", "encaustic-importer"], crates: None },
-    Room { package: "encaustic-app", rooms: &["encaustic-protocol", "encaustic-engine"], crates: None },
+    Room {
+        package: "encaustic",
+        rooms: &["encaustic-protocol", "encaustic-picture", "encaustic-engine", "encaustic-importer"],
+        crates: None,
+    },
+    Room {
+        package: "encaustic-app",
+        rooms: &["encaustic-protocol", "encaustic-picture", "encaustic-engine", "encaustic-importer"],
+        crates: None,
+    },
     Room { package: "xtask", rooms: &[], crates: Some(&["anyhow", "serde_json"]) },
 ];
 
@@ -63,7 +76,7 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
         match dependency["source"].as_str() {
             None if !room.rooms.contains(&on) => {
                 report(format!(
-                    "depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native, and engine <- app"
+                    "depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native, protocol <- picture <- native, and importer <- app -> picture"
                 ));
             }
             None => {}

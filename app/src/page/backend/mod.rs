@@ -1,5 +1,6 @@
 //! Where the engine is: the page sends orders and hears news, and cannot tell a worker from a server.
 
+pub(super) mod lock;
 mod worker;
 
 use crate::message::{News, Order};

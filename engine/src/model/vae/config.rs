@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::VaeFacts;
+use crate::latent::Preview;
 use crate::model::activation::Activation;
 use crate::model::config::{Check, ConfigError, OneOrMany, parse};
 
@@ -32,6 +33,10 @@ pub struct VaeConfig {
     pub use_quant_conv: bool,
     pub use_post_quant_conv: bool,
     pub mid_block_add_attention: bool,
+    /// Not diffusers': the share of red, green and blue in each channel of a latent, for previews.
+    pub latent_rgb_factors: Option<[[f32; 3]; 4]>,
+    /// The colour of a latent of zeros, likewise.
+    pub latent_rgb_factors_bias: Option<[f32; 3]>,
 }
 
 impl Default for VaeConfig {
@@ -55,6 +60,8 @@ impl Default for VaeConfig {
             use_quant_conv: true,
             use_post_quant_conv: true,
             mid_block_add_attention: true,
+            latent_rgb_factors: None,
+            latent_rgb_factors_bias: None,
         }
     }
 }
@@ -78,6 +85,12 @@ impl VaeConfig {
     /// Where the text is no such configuration. Its values are checked by [`super::Vae::new`].
     pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
         parse("vae", text)
+    }
+
+    /// How to guess the colours of its latents, if it says.
+    pub fn preview(&self) -> Option<Preview> {
+        let rows = self.latent_rgb_factors?;
+        Some(Preview { rows, offset: self.latent_rgb_factors_bias.unwrap_or_default() })
     }
 
     pub(super) fn plan(&self) -> Result<Plan, ConfigError> {

@@ -1,0 +1,270 @@
+//! The pictures that are kept: what the panel shows, and what may be asked of them.
+//!
+//! The list is in memory, the files are in the browser's storage ([`store`]). Where that is missing or full, a picture is kept
+//! for as long as the tab is open and can be saved by its owner, who is told. Other tabs are told of every change.
+
+pub mod actions;
+mod encode;
+mod keep;
+mod store;
+pub mod url;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leptos::prelude::*;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Blob, BroadcastChannel};
+
+pub(crate) use encode::blob;
+use store::Store;
+pub use store::StoreError;
+
+use super::preferences::Wishes;
+use super::studio::{Action, Studio};
+use crate::gallery::{BIN_TIME, Record, beyond};
+
+/// On which line tabs tell each other of changes.
+const LINE: &str = "encaustic.gallery";
+
+/// How it stands with the gallery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// It is being opened.
+    Opening,
+    /// It is there.
+    Ready,
+    /// There is no storage; the sentence says why. Pictures last as long as the tab.
+    Loose(String),
+}
+
+/// The pictures that are kept. It is copied like a number; what it holds is changed for all.
+#[derive(Clone, Copy)]
+pub struct Gallery {
+    /// Every picture, newest first, those that were removed a moment ago among them.
+    pub records: RwSignal<Vec<Arc<Record>>>,
+    /// How it stands.
+    pub shelf: RwSignal<Shelf>,
+    /// The ids of this session's pictures by the names that events give them.
+    pub named: RwSignal<HashMap<String, u64>>,
+    studio: Studio,
+    wishes: Wishes,
+    store: StoredValue<Option<Rc<Store>>, LocalStorage>,
+    /// Pictures that are nowhere else.
+    loose: StoredValue<HashMap<u64, Blob>, LocalStorage>,
+    line: StoredValue<Option<BroadcastChannel>, LocalStorage>,
+    queue: StoredValue<keep::Queue, LocalStorage>,
+}
+
+impl Gallery {
+    /// Opens the gallery; from then on it keeps what `studio` makes.
+    pub fn open(studio: Studio, wishes: Wishes) -> Self {
+        let gallery = Self {
+            records: RwSignal::new(Vec::new()),
+            shelf: RwSignal::new(Shelf::Opening),
+            named: RwSignal::new(HashMap::new()),
+            studio,
+            wishes,
+            store: StoredValue::new_local(None),
+            loose: StoredValue::new_local(HashMap::new()),
+            line: StoredValue::new_local(BroadcastChannel::new(LINE).ok()),
+            queue: StoredValue::new_local(keep::Queue::default()),
+        };
+        gallery.listen();
+        studio.on_finished(move |finished| gallery.keep(finished));
+        spawn_local(async move {
+            match Store::open().await {
+                Ok(store) => {
+                    gallery.store.set_value(Some(Rc::new(store)));
+                    gallery.read().await;
+                    gallery.sweep();
+                }
+                Err(error) => gallery.shelf.set(Shelf::Loose(error.to_string())),
+            }
+            gallery.work();
+        });
+        gallery
+    }
+
+    /// The gallery of the component that asks.
+    pub fn here() -> Self {
+        expect_context()
+    }
+
+    /// What is known of a picture.
+    pub fn record(self, id: u64) -> Option<Arc<Record>> {
+        self.records.with(|records| find(records, id))
+    }
+
+    /// The same, without listening for changes.
+    pub fn record_untracked(self, id: u64) -> Option<Arc<Record>> {
+        self.records.with_untracked(|records| find(records, id))
+    }
+
+    /// A picture's file.
+    pub async fn picture(self, id: u64) -> Result<Blob, StoreError> {
+        match (self.loose.with_value(|loose| loose.get(&id).cloned()), self.store.get_value()) {
+            (Some(blob), _) => Ok(blob),
+            (None, Some(store)) => store.picture(id).await,
+            (None, None) => Err(StoreError::Missing),
+        }
+    }
+
+    /// A small image of a picture, for a grid.
+    pub async fn small(self, id: u64) -> Result<Blob, StoreError> {
+        match (self.loose.with_value(|loose| loose.get(&id).cloned()), self.store.get_value()) {
+            (Some(blob), _) => Ok(blob),
+            (None, Some(store)) => store.small(id).await,
+            (None, None) => Err(StoreError::Missing),
+        }
+    }
+
+    /// Saves pictures as files, one after the other.
+    pub fn download(self, ids: Vec<u64>) {
+        spawn_local(async move {
+            for id in ids {
+                let Some(record) = self.record_untracked(id) else { continue };
+                match self.picture(id).await {
+                    Ok(blob) => url::save(&blob, &record.file_name()),
+                    Err(error) => return self.studio.complain(error.to_string()),
+                }
+            }
+        });
+    }
+
+    /// Makes a picture a favourite, or no longer.
+    pub fn set_favourite(self, id: u64, favourite: bool) {
+        self.change(&[id], move |record| record.favourite = favourite);
+    }
+
+    /// Removes pictures, and offers to bring them back.
+    pub fn remove(self, ids: Vec<u64>) {
+        let now = now();
+        self.change(&ids, move |record| record.removed_at = Some(now));
+        let text =
+            if ids.len() == 1 { "The picture is deleted.".to_owned() } else { format!("{} pictures are deleted.", ids.len()) };
+        let notice = self.studio.notice(text, false, Some(Action::new("Undo", move || self.bring_back(&ids))));
+        let end = move || {
+            self.studio.dismiss(notice);
+            self.sweep();
+        };
+        set_timeout(end, Duration::from_millis(BIN_TIME));
+    }
+
+    /// Brings removed pictures back.
+    fn bring_back(self, ids: &[u64]) {
+        let is_late = ids.iter().any(|id| self.record_untracked(*id).is_none());
+        self.change(ids, |record| record.removed_at = None);
+        if is_late {
+            self.studio.complain("it is too late: the pictures are gone");
+        }
+    }
+
+    /// Throws all pictures away.
+    pub fn clear(self) {
+        self.records.set(Vec::new());
+        self.loose.update_value(HashMap::clear);
+        let Some(store) = self.store.get_value() else { return };
+        spawn_local(async move {
+            match store.clear().await {
+                Ok(()) => self.tell(),
+                Err(error) => self.studio.complain(error.to_string()),
+            }
+        });
+    }
+
+    /// Throws away what was removed long enough ago, and the oldest of what is more than the user wants to keep.
+    pub fn sweep(self) {
+        let keep = self.wishes.0.with_untracked(|wishes| wishes.keep).map(|keep| keep as usize);
+        let now = now();
+        let gone = self.records.with_untracked(|records| {
+            let spent = records.iter().filter(|record| record.is_spent(now)).map(|record| record.id);
+            let all: Vec<Record> = keep.map(|_| records.iter().map(|record| (**record).clone()).collect()).unwrap_or_default();
+            spent.chain(keep.map(|keep| beyond(&all, keep)).unwrap_or_default()).collect::<Vec<_>>()
+        });
+        if gone.is_empty() {
+            return;
+        }
+        self.records.update(|records| records.retain(|record| !gone.contains(&record.id)));
+        self.loose.update_value(|loose| loose.retain(|id, _| !gone.contains(id)));
+        let Some(store) = self.store.get_value() else { return };
+        spawn_local(async move {
+            match store.delete(&gone).await {
+                Ok(()) => self.tell(),
+                Err(error) => self.studio.complain(error.to_string()),
+            }
+        });
+    }
+
+    /// Changes what is known of pictures, here and in the storage.
+    fn change(self, ids: &[u64], change: impl Fn(&mut Record)) {
+        let mut changed = Vec::new();
+        self.records.update(|records| {
+            for record in records.iter_mut().filter(|record| ids.contains(&record.id)) {
+                let mut new = (**record).clone();
+                change(&mut new);
+                changed.push(new.clone());
+                *record = Arc::new(new);
+            }
+        });
+        let Some(store) = self.store.get_value() else { return };
+        spawn_local(async move {
+            match store.update(&changed).await {
+                Ok(()) => self.tell(),
+                Err(error) => self.studio.complain(error.to_string()),
+            }
+        });
+    }
+
+    /// Reads the list from the storage; what is nowhere else stays in it.
+    async fn read(self) {
+        let Some(store) = self.store.get_value() else { return };
+        match store.records().await {
+            Ok(records) => {
+                let mut records: Vec<_> = records.into_iter().map(Arc::new).collect();
+                self.records.update(|known| {
+                    let is_loose = |record: &Arc<Record>| self.loose.with_value(|loose| loose.contains_key(&record.id));
+                    records.extend(known.iter().filter(|record| is_loose(record)).cloned());
+                    records.sort_by_key(|record| std::cmp::Reverse(record.id));
+                    *known = records;
+                });
+                self.shelf.set(Shelf::Ready);
+            }
+            Err(error) => self.shelf.set(Shelf::Loose(error.to_string())),
+        }
+    }
+
+    /// Reads the list again when another tab has changed it.
+    fn listen(self) {
+        let ear = Closure::<dyn Fn()>::new(move || spawn_local(self.read()));
+        self.line.with_value(|line| {
+            if let Some(line) = line {
+                line.set_onmessage(Some(ear.as_ref().unchecked_ref()));
+            }
+        });
+        // It listens as long as the page lives.
+        ear.forget();
+    }
+
+    /// Tells other tabs that something has changed.
+    fn tell(self) {
+        self.line.with_value(|line| {
+            if let Some(line) = line {
+                // It fails on a closed line only, and this one stays open.
+                let _ = line.post_message(&JsValue::NULL);
+            }
+        });
+    }
+}
+
+fn find(records: &[Arc<Record>], id: u64) -> Option<Arc<Record>> {
+    records.iter().find(|record| record.id == id).cloned()
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    js_sys::Date::now() as u64
+}

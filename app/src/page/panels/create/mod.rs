@@ -1,0 +1,81 @@
+//! Where pictures are made: the form, the picture that is coming, and those of this session.
+
+pub mod control;
+pub mod easel;
+pub mod prompt;
+pub mod queue;
+pub mod run;
+pub mod seed;
+pub mod size;
+pub mod strip;
+pub mod welcome;
+
+use encaustic_protocol::{PARAMS, Param};
+use leptos::prelude::*;
+use phosphor_leptos::CARET_RIGHT;
+
+use crate::form::{self, Place};
+use crate::page::maker::Maker;
+use crate::page::widgets::Glyph;
+use control::Control;
+use easel::Easel;
+use prompt::Prompts;
+use queue::Queue;
+use run::Run;
+use seed::Seed;
+use size::Size;
+use strip::Strip;
+
+/// The panel.
+#[component]
+pub fn Create() -> impl IntoView {
+    let settings = PARAMS.iter().filter(|param| form::place(param) == Place::Main);
+    view! {
+        <div class="create">
+            <h1 class="unseen">"Create"</h1>
+            <div class="form">
+                <Prompts />
+                <Size />
+                <div class="form-pair">{settings.map(|param| view! { <Control param /> }).collect_view()}</div>
+                <Seed />
+                <Advanced />
+            </div>
+            <Run />
+            <Easel />
+            <aside class="session" aria-label="This session">
+                <Queue />
+                <Strip />
+            </aside>
+        </div>
+    }
+}
+
+/// The settings that few need.
+#[component]
+pub fn Advanced() -> impl IntoView {
+    let maker = Maker::here();
+    let family = Memo::new(move |_| maker.card().map(|card| card.family).unwrap_or_default());
+    let is_here = |param: &&'static Param, family: &str| form::place(param) == Place::Advanced && form::is_for(param, family);
+    let controls = move || {
+        let family = family.get();
+        PARAMS.iter().filter(|param| is_here(param, &family)).map(|param| view! { <Control param /> }).collect_view()
+    };
+    let expanded = move || if maker.advanced.get() { "true" } else { "false" };
+    view! {
+        <div class="fold" class:is-open=move || maker.advanced.get()>
+            <button
+                type="button"
+                class="fold-head"
+                aria-expanded=expanded
+                aria-controls="advanced"
+                on:click=move |_| maker.advanced.update(|is_open| *is_open = !*is_open)
+            >
+                <Glyph icon=CARET_RIGHT />
+                "Advanced"
+            </button>
+            <div id="advanced" class="form-pair" hidden=move || !maker.advanced.get()>
+                {controls}
+            </div>
+        </div>
+    }
+}

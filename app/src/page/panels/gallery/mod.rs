@@ -1,0 +1,239 @@
+//! The gallery: every picture that was made here, to be found, looked at, used again and thrown away.
+
+pub mod card;
+pub mod details;
+pub mod look;
+
+use leptos::prelude::*;
+use phosphor_leptos::{CHECKS, DOWNLOAD_SIMPLE, HEART, IMAGES, LIST_CHECKS, MAGNIFYING_GLASS, TRASH, WARNING_CIRCLE, X};
+
+use self::card::Card;
+use self::look::Look;
+use crate::gallery::{Query, Selection};
+use crate::page::gallery::{Gallery as Kept, Shelf};
+use crate::page::studio::Studio;
+use crate::page::widgets::{Button, ButtonSize, Empty, Glyph, IconButton, Tone};
+
+/// How many cards are there at first, and how many more each time.
+const PAGE: usize = 120;
+
+/// What the parts of the panel share. It is copied like a number.
+#[derive(Clone, Copy)]
+pub struct Hall {
+    /// The pictures that the search has found, newest first.
+    shown: Memo<Vec<u64>>,
+    /// Whether pictures are being chosen.
+    choosing: RwSignal<bool>,
+    /// Those that are.
+    chosen: RwSignal<Selection>,
+    /// The picture that is looked at.
+    current: RwSignal<Option<u64>>,
+}
+
+/// The panel.
+#[component]
+pub fn Gallery() -> impl IntoView {
+    let kept = Kept::here();
+    let text = RwSignal::new(String::new());
+    let favourites = RwSignal::new(false);
+    let pages = RwSignal::new(1_usize);
+    let query = Memo::new(move |_| Query::new(&text.get(), favourites.get()));
+    let shown = Memo::new(move |_| {
+        let query = query.get();
+        let fits = |record: &crate::gallery::Record| record.is_shown() && query.matches(record);
+        kept.records.with(|records| records.iter().filter(|record| fits(record)).map(|record| record.id).collect::<Vec<_>>())
+    });
+    let hall =
+        Hall { shown, choosing: RwSignal::new(false), chosen: RwSignal::new(Selection::default()), current: RwSignal::new(None) };
+    provide_context(hall);
+    // What is no longer shown is no longer chosen: nobody deletes what they do not see.
+    Effect::new(move || {
+        let shown = shown.get();
+        if hall.chosen.with_untracked(|chosen| !chosen.is_empty()) {
+            hall.chosen.update(|chosen| chosen.retain(|id| shown.contains(&id)));
+        }
+    });
+    Effect::new(move || {
+        query.track();
+        pages.set(1);
+    });
+    let all = Memo::new(move |_| kept.records.with(|records| records.iter().filter(|record| record.is_shown()).count()));
+    let page = move || shown.with(|shown| shown.iter().copied().take(pages.get() * PAGE).collect::<Vec<_>>());
+    let more = move || {
+        let left = shown.with(Vec::len).saturating_sub(pages.get() * PAGE);
+        (left > 0).then(|| {
+            view! {
+                <div class="gallery-more">
+                    <Button on_press=move || pages.update(|pages| *pages += 1)>{format!("Show more ({left})")}</Button>
+                </div>
+            }
+        })
+    };
+    let body = move || match (kept.shelf.get() == Shelf::Opening, all.get() == 0, shown.with(Vec::is_empty)) {
+        (true, true, _) => ().into_any(),
+        (false, true, _) => view! { <Nothing /> }.into_any(),
+        (_, false, true) => view! { <NoMatch text favourites /> }.into_any(),
+        _ => view! {
+            <ul class="grid" aria-label="Pictures">
+                <For each=page key=|id| *id let:id>
+                    <Card id />
+                </For>
+            </ul>
+            {more}
+        }
+        .into_any(),
+    };
+    view! {
+        <div class="gallery">
+            <Head hall text favourites all />
+            <Loose />
+            {body}
+            <Chosen hall />
+            <Look hall />
+        </div>
+    }
+}
+
+/// The title, the search, and what stands beside them.
+#[component]
+fn Head(hall: Hall, text: RwSignal<String>, favourites: RwSignal<bool>, all: Memo<usize>) -> impl IntoView {
+    let count = move || {
+        let (shown, all) = (hall.shown.with(Vec::len), all.get());
+        match (shown, all) {
+            (_, 0) => String::new(),
+            (1, 1) => "1 picture".to_owned(),
+            (shown, all) if shown == all => format!("{all} pictures"),
+            (shown, all) => format!("{shown} of {all} pictures"),
+        }
+    };
+    let choose = move || {
+        hall.choosing.update(|choosing| *choosing = !*choosing);
+        hall.chosen.set(Selection::default());
+    };
+    let favourites_label =
+        move || if favourites.get() { "Show all pictures".to_owned() } else { "Show favourites only".to_owned() };
+    let choose_label = move || if hall.choosing.get() { "Stop choosing".to_owned() } else { "Choose several".to_owned() };
+    view! {
+        <header class="gallery-head">
+            <div class="gallery-title">
+                <h1>"Gallery"</h1>
+                <p class="hint figures" aria-live="polite">{count}</p>
+            </div>
+            <div class="gallery-tools" class:is-idle=move || all.get() == 0>
+                <label class="gallery-search">
+                    <span class="unseen">"Search prompts, models and seeds"</span>
+                    <Glyph icon=MAGNIFYING_GLASS />
+                    <input
+                        class="input"
+                        type="search"
+                        placeholder="Search prompts, models, seeds"
+                        prop:value=move || text.get()
+                        on:input:target=move |event| text.set(event.target().value())
+                    />
+                </label>
+                <IconButton
+                    icon=HEART
+                    label=Signal::derive(favourites_label)
+                    pressed=Signal::derive(move || favourites.get())
+                    on_press=move || favourites.update(|favourites| *favourites = !*favourites)
+                />
+                <IconButton
+                    icon=LIST_CHECKS
+                    label=Signal::derive(choose_label)
+                    pressed=Signal::derive(move || hall.choosing.get())
+                    on_press=choose
+                />
+            </div>
+        </header>
+    }
+}
+
+/// Says that nothing is kept, where that is so.
+#[component]
+fn Loose() -> impl IntoView {
+    let kept = Kept::here();
+    move || match kept.shelf.get() {
+        Shelf::Loose(why) => Some(view! {
+            <p class="gallery-warning" role="status">
+                <Glyph icon=WARNING_CIRCLE />
+                <span>{crate::page::studio::sentence(&why)}</span>
+            </p>
+        }),
+        Shelf::Opening | Shelf::Ready => None,
+    }
+}
+
+/// Before the first picture.
+#[component]
+fn Nothing() -> impl IntoView {
+    let studio = Studio::here();
+    view! {
+        <Empty icon=IMAGES title="Your pictures will hang here">
+            <p>"Every picture that you make is kept in this browser, with all that is needed to make it again. Nobody else sees it."</p>
+            <Button tone=Tone::Primary size=ButtonSize::Large on_press=move || studio.panel.set("create")>"Make the first one"</Button>
+            <p class="hint">
+                "Have one from A1111, ComfyUI or InvokeAI? Drop its PNG anywhere on this page, and its settings are in the form."
+            </p>
+        </Empty>
+    }
+}
+
+/// When a search finds nothing.
+#[component]
+fn NoMatch(text: RwSignal<String>, favourites: RwSignal<bool>) -> impl IntoView {
+    let all = move || {
+        text.set(String::new());
+        favourites.set(false);
+    };
+    let words = move || {
+        if text.with(|text| text.trim().is_empty()) {
+            "No picture is a favourite yet: the heart on a picture makes it one, and then it is never cleared away to make room."
+        } else {
+            "No prompt, model or seed has all of these words."
+        }
+    };
+    view! {
+        <Empty icon=MAGNIFYING_GLASS title="No picture like that">
+            <p>{words}</p>
+            <Button on_press=all>"Show all"</Button>
+        </Empty>
+    }
+}
+
+/// What can be done with the pictures that are chosen.
+#[component]
+fn Chosen(hall: Hall) -> impl IntoView {
+    let kept = Kept::here();
+    let none = Signal::derive(move || hall.chosen.with(Selection::is_empty));
+    let done = move || {
+        hall.choosing.set(false);
+        hall.chosen.set(Selection::default());
+    };
+    let delete = move || {
+        kept.remove(hall.chosen.with_untracked(Selection::ids));
+        done();
+    };
+    let download = move || kept.download(hall.chosen.with_untracked(Selection::ids));
+    let count = move || match hall.chosen.with(Selection::len) {
+        0 => "Choose pictures".to_owned(),
+        count => format!("{count} chosen"),
+    };
+    view! {
+        <Show when=move || hall.choosing.get()>
+            <div class="gallery-chosen" role="toolbar" aria-label="The pictures that are chosen">
+                <IconButton icon=X label="Stop choosing" on_press=done />
+                <span class="figures" aria-live="polite">{count}</span>
+                <span class="gallery-gap"></span>
+                <Button
+                    tone=Tone::Quiet
+                    icon=CHECKS
+                    on_press=move || hall.chosen.update(|chosen| chosen.set(hall.shown.get_untracked()))
+                >
+                    "All"
+                </Button>
+                <Button tone=Tone::Quiet icon=DOWNLOAD_SIMPLE disabled=none on_press=download>"Save"</Button>
+                <Button tone=Tone::Danger icon=TRASH disabled=none on_press=delete>"Delete"</Button>
+            </div>
+        </Show>
+    }
+}

@@ -1,0 +1,53 @@
+//! Models: which one is there, where others come from, and what this browser keeps of them.
+
+pub mod look;
+pub mod now;
+pub mod packing;
+pub mod sources;
+pub mod storage;
+
+use leptos::prelude::*;
+
+use crate::page::studio::Studio;
+
+use look::LookDialog;
+use now::Now;
+use packing::PackingCard;
+use sources::Sources;
+use storage::Kept;
+
+/// The panel.
+#[component]
+pub fn Models() -> impl IntoView {
+    view! {
+        <div class="models">
+            <header class="models-head">
+                <h1>"Models"</h1>
+                <p class="quiet">"A model is fetched once, kept in this browser, and runs on your own graphics card."</p>
+            </header>
+            <div class="models-main stack">
+                <Now />
+                <PackingCard />
+                <Sources />
+            </div>
+            <aside class="models-side" aria-label="What this browser keeps">
+                <Kept />
+            </aside>
+            <LookDialog />
+        </div>
+    }
+}
+
+/// What people call a family.
+fn family_label(studio: Studio, id: &str) -> String {
+    studio.catalog.with(|catalog| {
+        let entry = catalog.families.iter().find(|family| family.id == id);
+        entry.map_or_else(|| id.to_owned(), |family| family.label.clone())
+    })
+}
+
+/// Facts side by side, those that are there.
+fn facts(facts: impl IntoIterator<Item = String>) -> String {
+    let facts: Vec<_> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
+    facts.join(" \u{b7} ")
+}

@@ -1,0 +1,134 @@
+//! What a model will take of a device, told by its files' tables of contents: nothing is read, nothing opened.
+//!
+//! Weights are counted exactly, in the precision that they will have on the device. What a picture takes beside them is an
+//! estimate of the widest moment of each network:
+//!
+//! - **UNet**: per row (one per prompt: two, with guidance) the skip connections of all levels, and at the level with the most
+//!   numbers the feed-forward of a transformer block: 8 times the level's channels before its gate, 4 times behind it, and
+//!   input and residual.
+//! - **VAE**: four activations of its widest layer at the full size of the picture (input, residual, norm, output); a picture
+//!   is decoded in tiles where one of them would exceed its budget.
+//! - **Text encoders**: next to nothing.
+//!
+//! For full-size Stable Diffusion 1 in f32 without guidance this says 3.62 GB with networks in turn; the command takes 3.57 GB on
+//! the processor (`docs/benchmarks.md`).
+
+use std::rc::Rc;
+
+use super::autoencoder::{ACTIVATION_BUDGET, widest};
+use super::files::{Files, LoadError, required_text};
+use super::package::Package;
+use super::sketch::Sketch;
+use super::{Family, detect, latent_diffusion};
+use crate::device::Precision;
+use crate::model::config::OneOrMany;
+use crate::model::unet::UNetConfig;
+use crate::weights::Manifest;
+
+/// Numbers per channel and point in the widest moment of a transformer block.
+const BLOCK: u64 = 8 + 4 + 2;
+/// Activations of the autoencoder's widest layer that live at once.
+const ALIVE: u64 = 4;
+/// Prompts that the UNet reads at once.
+const ROWS: u64 = 2;
+
+/// A network of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSize {
+    /// Its folder in diffusers' layout.
+    pub name: String,
+    /// Its numbers.
+    pub numbers: u64,
+    /// The numbers of its largest tensor.
+    pub largest: u64,
+    /// The name of that.
+    pub largest_name: String,
+}
+
+/// A model before it is loaded.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Its family.
+    pub family: &'static Family,
+    /// Its networks.
+    pub parts: Vec<PartSize>,
+    /// What it says of itself, if it is packed.
+    pub manifest: Option<Manifest>,
+    /// Numbers in the widest moment of the UNet.
+    unet: u64,
+    /// Numbers of the VAE's widest activation.
+    vae: u64,
+}
+
+/// Bytes that a model takes of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// With all networks at once.
+    pub all: u64,
+    /// With one after another.
+    pub in_turn: u64,
+    /// The largest tensor.
+    pub tensor: u64,
+}
+
+/// Surveys the model that a folder, a packed model or a file holds.
+///
+/// # Errors
+/// If it cannot be loaded, as far as names, shapes and configurations tell.
+pub fn survey(files: &Rc<dyn Files>) -> Result<Survey, LoadError> {
+    let package = Package::model(files)?;
+    let sketch = Sketch::read(&package)?;
+    let family = detect(&sketch).ok_or_else(|| latent_diffusion::unknown(&sketch))?;
+    let config = UNetConfig::parse(&required_text(&package, "unet/config.json")?)?;
+    let (widest, factor) = widest(&package, "vae")?;
+    let [height, width] = sketch.sample_size.unwrap_or([latent_diffusion::USUAL_SAMPLE; 2]);
+    let points = (height * width) as u64;
+    Ok(Survey {
+        family,
+        parts: package.sizes(family)?,
+        manifest: package.manifest().cloned(),
+        unet: row(&config, points).saturating_mul(ROWS),
+        vae: widest.saturating_mul(points).saturating_mul(factor * factor),
+    })
+}
+
+/// Numbers in the widest moment of a UNet for one row of so many points.
+fn row(config: &UNetConfig, points: u64) -> u64 {
+    let layers = |level: usize| match &config.layers_per_block {
+        OneOrMany::One(layers) => *layers,
+        OneOrMany::Many(layers) => layers.get(level).copied().unwrap_or(1),
+    };
+    // Each level halves both sides.
+    let level = |(level, channels): (usize, &usize)| {
+        (level, points.checked_shr(2 * level as u32).unwrap_or(0).saturating_mul(*channels as u64))
+    };
+    let levels: Vec<_> = config.block_out_channels.iter().enumerate().map(level).collect();
+    let skips = levels.iter().map(|(level, numbers)| numbers.saturating_mul(layers(*level) as u64 + 1));
+    let skips = skips.fold(0, u64::saturating_add);
+    skips.saturating_add(levels.iter().map(|(_, numbers)| numbers.saturating_mul(BLOCK)).max().unwrap_or(0))
+}
+
+impl Survey {
+    /// What it takes in a precision, with one picture of its own size.
+    pub fn needs(&self, precision: Precision) -> Needs {
+        let bytes = precision.bytes() as u64;
+        let weights = |is_it: &dyn Fn(&str) -> bool| {
+            let its = self.parts.iter().filter(|part| is_it(&part.name)).map(|part| part.numbers);
+            its.fold(0, u64::saturating_add).saturating_mul(bytes)
+        };
+        let (unet, vae) = (weights(&|name| name == "unet"), weights(&|name| name == "vae"));
+        let text = weights(&|name| name != "unet" && name != "vae");
+        let unet_work = self.unet.saturating_mul(bytes);
+        let vae_work = ALIVE * self.vae.saturating_mul(bytes).min(ACTIVATION_BUDGET);
+        Needs {
+            all: [text, unet, vae, unet_work.max(vae_work)].into_iter().fold(0, u64::saturating_add),
+            in_turn: text.max(unet.saturating_add(unet_work)).max(vae.saturating_add(vae_work)),
+            tensor: self.largest().map_or(0, |part| part.largest.saturating_mul(bytes)),
+        }
+    }
+
+    /// The part with the largest tensor.
+    pub fn largest(&self) -> Option<&PartSize> {
+        self.parts.iter().max_by_key(|part| part.largest)
+    }
+}

@@ -1,0 +1,313 @@
+// The gallery in a browser: pictures are kept, found, saved, sent back to the form and deleted; the settings of other programs'
+// pictures come into the form. Behind the page is a fake worker, so that no GPU is needed.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, beforeEach, test } from "node:test";
+import { crc32 } from "node:zlib";
+import { browse, servePage, Tab, visit } from "./page.js";
+
+let browser, server;
+
+before(async () => {
+  server = await servePage();
+  browser = await browse();
+});
+
+beforeEach(() => server.forget());
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+// Runs a test with a browser's tab; nothing may be said on its console.
+function onPage(name, body, options = {}) {
+  test(name, async () => {
+    const context = await visit(browser, { acceptDownloads: true, permissions: ["clipboard-read", "clipboard-write"], ...options });
+    const tab = await Tab.open(context, server.address());
+    try {
+      await body(tab, context);
+      assert.deepEqual(tab.complaints.filter((words) => !options.may?.test(words)), []);
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+const pictures = (tab) => tab.page.locator("#panel-gallery .card-open");
+const field = (tab, label) => tab.page.getByLabel(label, { exact: true });
+
+// Waits until the gallery shows so many.
+async function shows(tab, count) {
+  await tab.panel("Gallery");
+  await tab.page.waitForFunction((count) => document.querySelectorAll("#panel-gallery .card-open img").length === count, count);
+}
+
+// Makes pictures, one for each prompt.
+async function make(tab, ...prompts) {
+  await tab.load();
+  for (const prompt of prompts) {
+    await tab.generate(prompt);
+    await tab.page.getByRole("img", { name: `${prompt}, seed` }).first().waitFor();
+  }
+}
+
+// A PNG of one pixel with texts.
+function png(texts) {
+  const chunk = (name, body) => {
+    const bytes = Buffer.concat([Buffer.from(name, "latin1"), body]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(body.length);
+    sum.writeUInt32BE(crc32(bytes));
+    return Buffer.concat([length, bytes, sum]);
+  };
+  const header = Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0]);
+  const text = ([keyword, text]) => chunk("iTXt", Buffer.concat([Buffer.from(`${keyword}\0\0\0\0\0`), Buffer.from(text)]));
+  const pixels = Buffer.from("789c63606060000000040001", "hex");
+  return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk("IHDR", header), ...Object.entries(texts).map(text), chunk("IDAT", pixels), chunk("IEND", Buffer.alloc(0))]);
+}
+
+// The texts of a PNG.
+function texts(bytes) {
+  const found = {};
+  for (let at = 8; at < bytes.length; ) {
+    const [length, name] = [bytes.readUInt32BE(at), bytes.toString("latin1", at + 4, at + 8)];
+    const body = bytes.subarray(at + 8, at + 8 + length);
+    if (name === "tEXt") {
+      const end = body.indexOf(0);
+      found[body.toString("latin1", 0, end)] = body.toString("latin1", end + 1);
+    }
+    at += length + 12;
+  }
+  return found;
+}
+
+onPage("an empty gallery invites", async (tab) => {
+  await tab.panel("Gallery");
+  await tab.sees("Your pictures will hang here");
+  await tab.button("Make the first one").click();
+  await field(tab, "Prompt").waitFor();
+});
+
+onPage("pictures are kept over a reload, found by words, and loved", async (tab) => {
+  await make(tab, "a red fox", "a blue lake");
+  await shows(tab, 2);
+  await tab.page.reload();
+  await shows(tab, 2);
+  const search = tab.page.getByRole("searchbox", { name: "Search prompts, models and seeds" });
+  await search.fill("LAKE blue");
+  await shows(tab, 1);
+  await tab.sees("1 of 2 pictures");
+  await search.fill("a lake without water");
+  await tab.sees("No picture like that");
+  await tab.button("Show all").click();
+  await shows(tab, 2);
+  await pictures(tab).first().hover();
+  await tab.button("Make it a favourite").filter({ visible: true }).first().click();
+  await tab.button("Show favourites only").click();
+  await shows(tab, 1);
+  await tab.page.reload();
+  await shows(tab, 2);
+  await tab.button("Show favourites only").click();
+  await shows(tab, 1);
+});
+
+onPage("a picture is saved with its settings inside, under a name that says what it is", async (tab) => {
+  await make(tab, "a red fox, in: snow");
+  await shows(tab, 1);
+  await pictures(tab).first().click();
+  const download = tab.page.waitForEvent("download");
+  await tab.dialog.getByRole("button", { name: "Save the picture" }).click();
+  const file = await download;
+  assert.equal(file.suggestedFilename(), "1234-a-red-fox-in-snow.png");
+  const bytes = await readFile(await file.path());
+  assert.match(texts(bytes).parameters, /^a red fox, in: snow\nSteps: 4, Sampler: DDIM, .*Seed: 1234, Size: 128x128/);
+  await tab.dialog.getByRole("button", { name: "Copy the prompt" }).click();
+  assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), "a red fox, in: snow");
+  await tab.dialog.getByRole("button", { name: "Copy as text" }).click();
+  assert.match(await tab.page.evaluate(() => navigator.clipboard.readText()), /\nSteps: 4, /);
+  // What was saved comes back when it is dropped.
+  await tab.dialog.getByRole("button", { name: "Close" }).click();
+  await tab.panel("Create");
+  await field(tab, "Prompt").fill("something else");
+  await tab.drop({ name: "fox.png", type: "image/png", bytes });
+  await tab.sees(/The settings of "fox.png".*are in the form/);
+  assert.equal(await field(tab, "Prompt").inputValue(), "a red fox, in: snow");
+  assert.equal(await field(tab, "Seed").inputValue(), "1234");
+  await tab.button("Undo").click();
+  assert.equal(await field(tab, "Prompt").inputValue(), "something else");
+});
+
+onPage("a picture's settings go back into the form, with its seed and without", async (tab) => {
+  await make(tab, "a green hill");
+  await field(tab, "Prompt").fill("something else");
+  await shows(tab, 1);
+  await pictures(tab).first().click();
+  await tab.button("The same seed, too").click();
+  assert.equal(await field(tab, "Prompt").inputValue(), "a green hill");
+  assert.equal(await field(tab, "Seed").inputValue(), "1234");
+  await tab.panel("Gallery");
+  await pictures(tab).first().click();
+  await tab.button("Use these settings").click();
+  assert.equal(await field(tab, "Seed").inputValue(), "");
+  await tab.button("Undo").last().click();
+  assert.equal(await field(tab, "Seed").inputValue(), "1234");
+});
+
+onPage("the large picture is left and right of its neighbours, by keys", async (tab) => {
+  await make(tab, "the first", "the second", "the third");
+  await shows(tab, 3);
+  await pictures(tab).first().click();
+  await tab.dialog.getByText("1 of 3").waitFor();
+  await tab.dialog.getByText("the third").waitFor();
+  await tab.page.keyboard.press("ArrowRight");
+  await tab.dialog.getByText("the second").waitFor();
+  await tab.page.keyboard.press("Delete");
+  await tab.dialog.getByText("2 of 2").waitFor();
+  await tab.dialog.getByText("the first").waitFor();
+  await tab.page.keyboard.press("Escape");
+  await tab.dialog.waitFor({ state: "hidden" });
+  await tab.button("Undo").click();
+  await shows(tab, 3);
+});
+
+onPage("several pictures are deleted, come back, and are gone after all", async (tab) => {
+  await make(tab, "one", "two", "three");
+  await shows(tab, 3);
+  await tab.button("Choose several").click();
+  await pictures(tab).nth(0).click();
+  await pictures(tab).nth(2).click({ modifiers: ["Shift"] });
+  await tab.sees("3 chosen");
+  await pictures(tab).nth(1).click();
+  await tab.sees("2 chosen");
+  await tab.button("Delete", { exact: true }).click();
+  await shows(tab, 1);
+  await tab.button("Undo").click();
+  await shows(tab, 3);
+  await pictures(tab).first().click({ modifiers: ["Control"] });
+  await tab.button("Delete", { exact: true }).click();
+  await shows(tab, 2);
+  await tab.page.reload();
+  await shows(tab, 2);
+  await tab.panel("Settings");
+  await tab.button("Delete all pictures").click();
+  await tab.dialog.getByRole("button", { name: "Delete all" }).click();
+  await tab.page.reload();
+  await tab.panel("Gallery");
+  await tab.sees("Your pictures will hang here");
+});
+
+onPage("another tab sees what this one makes", async (tab, context) => {
+  await make(tab, "a red fox");
+  const other = await Tab.open(context, server.address(), { panel: "Gallery" });
+  await shows(other, 1);
+  await tab.generate("a blue lake");
+  await shows(other, 2);
+});
+
+const A1111 =
+  "a cat\nNegative prompt: dog\nSteps: 28, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 4294967295, Size: 512x768, Model: v1-5, ENSD: 31337";
+const COMFY = JSON.stringify({
+  3: { class_type: "KSampler", inputs: { seed: 77, steps: 12, cfg: 5.5, sampler_name: "euler", scheduler: "karras", denoise: 1, positive: ["6", 0], negative: ["7", 0], latent_image: ["5", 0] } },
+  5: { class_type: "EmptyLatentImage", inputs: { width: 256, height: 320, batch_size: 1 } },
+  6: { class_type: "CLIPTextEncode", inputs: { text: "a glass bottle" } },
+  7: { class_type: "CLIPTextEncode", inputs: { text: "text" } },
+});
+const INVOKE = JSON.stringify({ positive_prompt: "a lake", negative_prompt: "fog", width: 192, height: 128, seed: 9, cfg_scale: 4.5, steps: 7, scheduler: "ddim", model: { name: "Juggernaut" } });
+
+for (const [whose, given, values, words] of [
+  ["A1111", { parameters: A1111 }, { Prompt: "a cat", "Negative prompt": "dog", Seed: "4294967295" }, /A1111.*Its model was v1-5.*Not taken over: ENSD/],
+  ["ComfyUI", { prompt: COMFY }, { Prompt: "a glass bottle", "Negative prompt": "text", Seed: "77" }, /ComfyUI made/],
+  ["InvokeAI", { invokeai_metadata: INVOKE }, { Prompt: "a lake", "Negative prompt": "fog", Seed: "9" }, /InvokeAI made.*Its model was Juggernaut/],
+]) {
+  onPage(`the settings of a picture by ${whose} come into the form`, async (tab) => {
+    await tab.drop({ name: "picture.png", type: "image/png", bytes: png(given) });
+    await tab.sees(words);
+    for (const [label, value] of Object.entries(values)) assert.equal(await field(tab, label).inputValue(), value, label);
+  });
+}
+
+onPage("what is no picture with settings is told in a sentence", async (tab) => {
+  await tab.drop({ name: "bare.png", type: "image/png", bytes: png({}) });
+  await tab.sees(/"bare.png": the picture holds no settings/);
+  await tab.drop({ name: "photo.png", type: "image/png", bytes: Buffer.from("\xff\xd8\xff\xe0 a photo", "latin1") });
+  await tab.sees(/"photo.png": not a PNG file: it begins like a JPEG picture/);
+  await tab.drop({ name: "graph.png", type: "image/png", bytes: png({ prompt: '{"1": ' }) });
+  await tab.sees(/"graph.png": ComfyUI's settings in the picture are damaged/);
+});
+
+onPage("settings travel as a file", async (tab) => {
+  await field(tab, "Prompt").fill("a fox in the snow");
+  await tab.panel("Settings");
+  await tab.page.getByText("Dark", { exact: true }).click();
+  const download = tab.page.waitForEvent("download");
+  await tab.button("Export").click();
+  const file = await download;
+  assert.equal(file.suggestedFilename(), "encaustic-settings.json");
+  const bytes = await readFile(await file.path());
+  const settings = JSON.parse(bytes);
+  assert.equal(settings.request.prompt, "a fox in the snow");
+  assert.equal(settings.theme, "dark");
+  await tab.page.getByText("Light", { exact: true }).click();
+  await tab.panel("Create");
+  await field(tab, "Prompt").fill("");
+  await tab.drop({ name: "settings.json", bytes });
+  await tab.sees(/The settings of "settings.json" are in the form/);
+  assert.equal(await field(tab, "Prompt").inputValue(), "a fox in the snow");
+  assert.equal(await tab.page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  await tab.drop({ name: "wrong.json", bytes: Buffer.from('{"promt": "x"}') });
+  await tab.sees(/"wrong.json" is not taken: .*unknown field `promt`/);
+});
+
+onPage("prompts are remembered, found and forgotten", async (tab) => {
+  await make(tab, "a red fox", "a blue lake");
+  await tab.page.reload();
+  await tab.button("Prompts that were used").click();
+  await tab.page.getByPlaceholder("Search the prompts that were used").fill("fox");
+  await tab.page.keyboard.press("ArrowDown");
+  await tab.page.keyboard.press("Enter");
+  assert.equal(await field(tab, "Prompt").inputValue(), "a red fox");
+  await tab.panel("Settings");
+  await tab.button("Forget all prompts").click();
+  await tab.dialog.getByRole("button", { name: "Forget them" }).click();
+  await tab.panel("Create");
+  assert.equal(await tab.button("Prompts that were used").count(), 0);
+});
+
+test("a browser that keeps nothing says so, and the picture can be saved", async () => {
+  const context = await visit(browser, { acceptDownloads: true });
+  await context.addInitScript(() => {
+    IDBFactory.prototype.open = () => { throw new DOMException("not here", "SecurityError"); };
+  });
+  const tab = await Tab.open(context, server.address());
+  try {
+    await make(tab, "a red fox");
+    await tab.sees(/The picture is not kept: this browser keeps nothing for this page/i);
+    const download = tab.page.waitForEvent("download");
+    await tab.button("Save it").click();
+    assert.equal((await download).suggestedFilename(), "1234-a-red-fox.png");
+    await shows(tab, 1);
+  } finally {
+    await context.close();
+  }
+});
+
+test("storage that is full says so, and the picture can be saved", async () => {
+  const context = await visit(browser, { acceptDownloads: true });
+  await context.addInitScript(() => {
+    const put = IDBObjectStore.prototype.put;
+    IDBObjectStore.prototype.put = function (...values) {
+      if (values[0] instanceof Blob) throw new DOMException("full", "QuotaExceededError");
+      return put.apply(this, values);
+    };
+  });
+  const tab = await Tab.open(context, server.address());
+  try {
+    await make(tab, "a red fox");
+    await tab.sees(/The picture is not kept: the browser's storage for this page is full/i);
+    await shows(tab, 1);
+  } finally {
+    await context.close();
+  }
+});

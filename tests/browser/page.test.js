@@ -1,0 +1,154 @@
+// What the page does when its engine breaks down, does not start, or is in another tab.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+import { browse, servePage, Tab, visit } from "./page.js";
+
+let browser, server;
+
+before(async () => {
+  server = await servePage();
+  browser = await browse();
+});
+
+beforeEach(() => server.forget());
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+// Runs a test with a browser's tab; what its console may say is said by `may`.
+function onPage(name, behaviour, body, { may } = {}) {
+  test(name, async () => {
+    const context = await visit(browser);
+    const tab = await Tab.open(context, server.address(behaviour), { panel: "Models" });
+    try {
+      await body(tab, context);
+      assert.deepEqual(tab.complaints.filter((words) => !may?.test(words)), []);
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+// The finished picture's canvas or image, in sight.
+const picture = (tab) => tab.page.locator("canvas, img").filter({ visible: true }).first();
+
+for (const [word, words] of [
+  ["die-once", /The engine broke down: unreachable executed.*started again, and goes on/],
+  ["trap-once", /The engine broke down: .*memory access out of bounds.*started again/],
+  ["lost-once", /The graphics device was lost.*started again/],
+]) {
+  const options = { may: /memory access out of bounds/ };
+  onPage(`a job goes on with the next worker: ${word}`, "plain", async (tab) => {
+    await tab.load();
+    await tab.generate(`a fox ${word}`);
+    await tab.sees(words);
+    await picture(tab).waitFor();
+    await tab.sees("Seed");
+    assert.equal(server.starts("plain"), 2);
+    await tab.panel("Models");
+    await tab.sees("Fake Graphics 4000");
+  }, options);
+}
+
+onPage("a job that two workers died of is given up, and those behind it are done", "plain", async (tab) => {
+  await tab.load();
+  await tab.generate("a fox die");
+  await tab.generate("a hare");
+  await tab.sees(/It has happened twice with this picture/);
+  await picture(tab).waitFor();
+  assert.equal(server.starts("plain"), 3);
+});
+
+onPage("a model that two workers died of is given up", "plain", async (tab) => {
+  await tab.page.getByLabel("Address of the folder").fill("models/fatal");
+  await tab.page.keyboard.press("Enter");
+  await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
+  await tab.sees(/It has happened twice with this model/);
+  // The third worker, a moment later, is there for another model.
+  await tab.load();
+  assert.equal(server.starts("plain"), 3);
+});
+
+onPage("an engine that cannot start is tried three times more, and then when the user says so", "broken", async (tab) => {
+  await tab.sees(/This has happened several times, so the engine stays off for now/, { timeout: 30_000 });
+  assert.equal(server.starts("broken"), 4);
+  await tab.button("Try again").first().click();
+  await tab.sees(/started again/);
+  assert.ok(server.starts("broken") >= 5);
+}, { may: /this worker cannot start/ });
+
+onPage("an engine whose script is missing is told", "missing", async (tab) => {
+  await tab.sees(/Worker\.js cannot be fetched|worker\.js cannot be fetched/);
+}, { may: /404/ });
+
+onPage("an engine of another version is told", "old", async (tab) => {
+  await tab.sees(/of different versions, reload the page/);
+});
+
+test("an engine that says nothing is replaced after two minutes", async () => {
+  const context = await visit(browser);
+  await context.clock.install();
+  const tab = await Tab.open(context, server.address("mute-once"), { panel: "Models" });
+  await context.clock.fastForward("02:01");
+  await tab.sees(/The engine has not started within 2 minutes/);
+  await context.clock.runFor(2000);
+  assert.equal(server.starts("mute-once"), 2);
+  await context.close();
+});
+
+test("one tab has the engine, and another can take it", async () => {
+  const context = await visit(browser);
+  const one = await Tab.open(context, server.address(), { panel: "Models" });
+  await one.load();
+  await one.generate("endless");
+  const two = await Tab.open(context, server.address(), { panel: "Models" });
+  await two.page.getByRole("heading", { name: "At work in another tab" }).waitFor();
+  assert.equal(server.starts("plain"), 1, "the other tab starts no worker");
+  await two.button("Use it here").last().click();
+  // The model of the last visit comes by itself, from what is kept.
+  await two.sees("Fake Graphics 4000");
+  await one.sees(/another tab has taken the engine/i);
+  await one.panel("Models");
+  await one.page.getByRole("heading", { name: "At work in another tab" }).waitFor();
+  // When the tab that has it is closed, the other one goes on.
+  await two.close();
+  await one.sees("Fake Graphics 4000");
+  assert.deepEqual([...one.complaints, ...two.complaints], []);
+  await context.close();
+});
+
+test("a browser without locks goes on without", async () => {
+  const context = await visit(browser);
+  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { get() { return undefined; } }));
+  const tab = await Tab.open(context, server.address(), { panel: "Models" });
+  await tab.load();
+  assert.deepEqual(tab.complaints, []);
+  await context.close();
+});
+
+onPage("a cancelled job stays cancelled when its worker dies", "plain", async (tab) => {
+  await tab.load();
+  await tab.generate("endless");
+  await tab.sees(/Step \d+ of 1000/);
+  await tab.page.keyboard.press("Escape");
+  await tab.sees(/cancelled|stopped/i);
+  assert.equal(server.starts("plain"), 1);
+});
+
+onPage("the tab's title tells how far the work is while one looks at another tab", "plain", async (tab) => {
+  const look = (hidden) => tab.page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  const title = async (is) => await tab.page.waitForFunction((is) => new RegExp(is).test(document.title), is);
+  await tab.load();
+  await tab.generate("a fox slow");
+  await look(true);
+  await title("^\\d+ % . Encaustic$");
+  await title("^Done . Encaustic$");
+  await look(false);
+  await title("^Encaustic$");
+});

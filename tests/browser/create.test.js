@@ -55,7 +55,7 @@ onPage("each setting is a control, with the model's own value where the form has
   assert.equal(await steps.getAttribute("placeholder"), "4");
   await steps.fill("0");
   await tab.sees("Use a whole number from 1 to 1000, or leave it to the model.");
-  await tab.page.getByLabel("Width").fill("100");
+  await tab.page.getByLabel("Width", { exact: true }).fill("100");
   await tab.page.keyboard.press("Control+Enter");
   await tab.sees("Steps and Width cannot be what they say");
   assert.equal(await tab.page.locator(".thumb").count(), 0);
@@ -115,8 +115,8 @@ onPage("a job that fails says why, until it is put away", async (tab) => {
 
 onPage("the viewer goes from picture to picture by keys, and closes by Esc", async (tab) => {
   await tab.load();
-  await tab.page.goto(`${server.address()}#create`);
-  await tab.page.getByLabel("Pictures", { exact: true }).fill("3");
+  await tab.panel("Create");
+  await tab.page.locator("#param-batch").fill("3");
   await tab.generate("a fox");
   await finished(tab, 3);
   await sees(tab, ".frame-button");
@@ -178,7 +178,7 @@ for (const [name, viewport] of Object.entries(SIZES)) {
       await tab.generate("a fox");
       await finished(tab, 1);
       await tab.button("Advanced").click();
-      await tab.page.getByLabel("Width").fill("1");
+      await tab.page.getByLabel("Width", { exact: true }).fill("1");
       await look("a picture and a fault");
       await tab.button("Open in the viewer").first().click();
       await tab.sees("1 of 1");

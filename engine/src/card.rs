@@ -22,19 +22,7 @@ const REQUEST_STEP: u32 = 8;
 /// If its own settings make no sense.
 pub fn card(model: &LatentDiffusion) -> Result<Card, GenerateError> {
     let settings = resolve(&Request::default(), model, 0)?;
-    let defaults = Request {
-        steps: u32::try_from(settings.steps).ok(),
-        cfg: Some(settings.guidance.scale),
-        sampler: Some(settings.sampler.info().name.to_owned()),
-        schedule: Some(settings.schedule.info().name.to_owned()),
-        width: Some(settings.width),
-        height: Some(settings.height),
-        clip_skip: Some(settings.prompts.clip_skip),
-        rng: settings.rng,
-        eta: settings.eta,
-        guidance_rescale: Some(settings.guidance.rescale),
-        ..Request::default()
-    };
+    let defaults = Request { seed: None, ..settings.request() };
     let manifest = model.manifest();
     Ok(Card {
         family: model.family.id.to_owned(),

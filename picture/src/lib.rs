@@ -8,6 +8,7 @@
 
 pub mod caption;
 pub mod infotext;
+#[cfg(feature = "png")]
 pub mod png;
 pub mod png_text;
 pub mod restore;

@@ -144,7 +144,7 @@ onPage("a picture's settings go back into the form, with its seed and without", 
   await field(tab, "Prompt").fill("something else");
   await shows(tab, 1);
   await pictures(tab).first().click();
-  await tab.button("The same seed, too").click();
+  await tab.button("With its seed").click();
   assert.equal(await field(tab, "Prompt").inputValue(), "a green hill");
   assert.equal(await field(tab, "Seed").inputValue(), "1234");
   await tab.panel("Gallery");

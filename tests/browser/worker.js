@@ -21,7 +21,8 @@ export class Worker {
   complaints = [];
   #waiting = [];
 
-  // Opens a page at `address` and starts the worker `script` in it.
+  // Opens a page at `address` and starts the worker `script` in it. `browser` may be one of its contexts: pages of one share
+  // what they keep.
   static async start(browser, address, script = "worker.js") {
     const worker = new Worker();
     worker.page = await browser.newPage();
@@ -45,12 +46,35 @@ export class Worker {
     await this.page.evaluate((text) => self.engine.postMessage(text), typeof order === "string" ? order : JSON.stringify(order));
   }
 
+  // Tells the worker something about a file of these bytes.
+  async sendFile(order, name, bytes) {
+    await this.page.evaluate(
+      async ([order, name, text]) => {
+        const bytes = await (await fetch(`data:application/octet-stream;base64,${text}`)).arrayBuffer();
+        self.engine.postMessage({ order, file: new File([bytes], name) });
+      },
+      [JSON.stringify(order), name, bytes.toString("base64")],
+    );
+  }
+
+  // Forgets what has been said: what is waited for next has yet to come.
+  forget() {
+    this.news = [];
+  }
+
+  // What the worker answers.
+  async ask(order, is, seconds = 60) {
+    this.forget();
+    await this.send(JSON.stringify(order));
+    return await this.wait(is, seconds);
+  }
+
   async command(command) {
     await this.send({ command });
   }
 
   // The first news, from now or earlier, for which `is` gives something; that is what it gives.
-  async wait(is, seconds = 240) {
+  async wait(is, seconds = Number(process.env.ENCAUSTIC_PATIENCE ?? 240)) {
     for (const news of this.news) if (is(news)) return is(news);
     return await new Promise((resolve, reject) => {
       const last = () => reject(new Error(`nothing came in ${seconds} s; the last news: ${JSON.stringify(this.news.slice(-5))}`));

@@ -44,9 +44,9 @@ async function native({ prompt, seed, steps, width, height }) {
 // A worker with the demo model.
 async function loaded(script) {
   const worker = await Worker.start(browser, server.address, script);
-  await worker.send({ load: { base: "models/demo", precision: "f32" } });
+  await worker.send({ load: { from: { address: "models/demo" }, precision: "f32" } });
   const loaded = await worker.wait((news) => news.loaded ?? news.not_loaded);
-  assert.ok(loaded.family, JSON.stringify(loaded));
+  assert.ok(loaded.card, JSON.stringify(loaded));
   return { worker, loaded };
 }
 
@@ -98,7 +98,7 @@ test("a cancel is answered after the step that runs", async (t) => {
 for (const [kind, words] of [["flipped", "SHA-256"], ["short", "cut short"], ["long", "more than"]]) {
   test(`a shard that is ${kind} is refused by its name`, async () => {
     const worker = await Worker.start(browser, server.address);
-    await worker.send({ load: { base: `models/${kind}` } });
+    await worker.send({ load: { from: { address: `models/${kind}` } } });
     const refusal = await worker.wait((news) => news.loaded ?? news.not_loaded);
     assert.equal(refusal.kind, "model");
     assert.match(refusal.message, /model-00001\.safetensors/);
@@ -113,7 +113,7 @@ for (const [kind, words] of [["flipped", "SHA-256"], ["short", "cut short"], ["l
 
 test("a model that is not there is refused by its address", async () => {
   const worker = await Worker.start(browser, server.address);
-  await worker.send({ load: { base: "models/nothing" } });
+  await worker.send({ load: { from: { address: "models/nothing" } } });
   const refusal = await worker.wait((news) => news.loaded ?? news.not_loaded);
   assert.match(refusal.message, /models\/nothing\/manifest\.json cannot be fetched: the server answers 404/);
   await worker.close();
@@ -121,7 +121,7 @@ test("a model that is not there is refused by its address", async () => {
 
 test("without WebGPU a sentence says so", async () => {
   const worker = await Worker.start(browser, server.address, "no-webgpu.js");
-  await worker.send({ load: { base: "models/demo" } });
+  await worker.send({ load: { from: { address: "models/demo" } } });
   const refusal = await worker.wait((news) => news.loaded ?? news.not_loaded);
   assert.equal(refusal.kind, "device");
   assert.match(refusal.message, /this browser has no WebGPU/);
@@ -131,7 +131,7 @@ test("without WebGPU a sentence says so", async () => {
 
 test("a device that cannot be opened is told", async () => {
   const worker = await Worker.start(browser, server.address, "refusing.js");
-  await worker.send({ load: { base: "models/demo" } });
+  await worker.send({ load: { from: { address: "models/demo" } } });
   const refusal = await worker.wait((news) => news.loaded ?? news.not_loaded);
   assert.equal(refusal.kind, "device");
   assert.match(refusal.message, /cannot be used: .*not today/);
@@ -141,7 +141,7 @@ test("a device that cannot be opened is told", async () => {
 for (const [script, words] of [["breaking.js", /the driver has gone/], ["alone/worker.js", /worker_bg\.wasm cannot be started/]]) {
   test(`a worker that breaks down says so: ${script}`, async () => {
     const worker = await Worker.start(browser, server.address, script);
-    await worker.send({ load: { base: "models/demo" } });
+    await worker.send({ load: { from: { address: "models/demo" } } });
     assert.match((await worker.wait((news) => news.dead)).message, words);
     await worker.close();
   });

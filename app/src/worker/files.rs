@@ -47,8 +47,9 @@ impl Meter {
 
     /// So many bytes are done.
     pub(super) fn at(&self, done: u64) {
-        self.done.set(done.min(self.of));
-        if self.is_on.get() && (seconds() - self.told.get() >= PAUSE || done >= self.of) {
+        let before = self.done.replace(done.min(self.of));
+        let is_last = done >= self.of && before < self.of;
+        if self.is_on.get() && (seconds() - self.told.get() >= PAUSE || is_last) {
             self.say();
         }
     }

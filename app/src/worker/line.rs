@@ -3,9 +3,11 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use encaustic_engine::catalog::catalog;
 use encaustic_engine::host::Line;
 use encaustic_engine::latent;
 use encaustic_engine::settings::Settings;
+use encaustic_picture::caption::{Tools, infotext};
 use encaustic_protocol::{Command, Event, JobId};
 
 use super::{State, post};
@@ -28,10 +30,10 @@ impl PageLine {
 }
 
 /// Hands pixels to the page.
-fn give(job: JobId, name: &str, picture: &latent::Picture) -> Result<(), String> {
+fn give(job: JobId, name: &str, picture: &latent::Picture, parameters: Option<String>) -> Result<(), String> {
     let side = |pixels| u32::try_from(pixels).map_err(|_| "the picture is too large".to_owned());
     let (width, height) = (side(picture.width)?, side(picture.height)?);
-    post::give(Picture { job, name: name.to_owned(), width, height, parameters: None }, &picture.pixels)
+    post::give(Picture { job, name: name.to_owned(), width, height, parameters }, &picture.pixels)
 }
 
 impl Line for PageLine {
@@ -47,9 +49,13 @@ impl Line for PageLine {
         post::tell(&News::Event(event));
     }
 
-    fn keep(&mut self, job: JobId, index: usize, picture: latent::Picture, _settings: &Settings) -> Result<String, String> {
+    fn keep(&mut self, job: JobId, index: usize, picture: latent::Picture, settings: &Settings) -> Result<String, String> {
         let name = format!("{}-{index}", job.0);
-        give(job, &name, &picture)?;
+        let seed = settings.seeds().get(index).copied().unwrap_or(settings.seed);
+        let model = self.state.ready.borrow().as_ref().and_then(|ready| ready.title.clone());
+        let tools = Tools { model, ..Tools::default() };
+        let parameters = infotext(&settings.request(), seed, &tools, &catalog()).to_string();
+        give(job, &name, &picture, Some(parameters))?;
         Ok(name)
     }
 
@@ -59,7 +65,7 @@ impl Line for PageLine {
 
     fn preview(&mut self, job: JobId, step: usize, picture: latent::Picture) -> Option<String> {
         let name = format!("{}-preview-{step}", job.0);
-        give(job, &name, &picture).ok()?;
+        give(job, &name, &picture, None).ok()?;
         self.shown = post::seconds();
         Some(name)
     }

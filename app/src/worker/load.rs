@@ -76,7 +76,7 @@ impl Loader {
         let mut card = card(engine.model()).map_err(|error| error.failure())?;
         card.title = card.title.or(title);
         card.license = card.license.or(license);
-        let ready = Ready { id, residency, vault, tokenizer: engine.model().tokenizer() };
+        let ready = Ready { id, title: card.title.clone(), residency, vault, tokenizer: engine.model().tokenizer() };
         let loaded = Loaded {
             card,
             bytes,

@@ -11,8 +11,9 @@ use web_sys::File;
 use super::brake::Brake;
 use super::files::{Form, Meter, ModelFiles, Vault};
 use super::post::scope;
-use super::shelf::{Found, Shelf, ShelfError, size};
+use super::shelf::{Found, Shelf, ShelfError};
 use super::single::Single;
+use crate::amount;
 use crate::message::{Load, Outlook, Residency, Source};
 
 /// The browser's best device.
@@ -117,8 +118,8 @@ fn obstacle(info: &DeviceInfo, survey: &Survey, needs: Needs, precision: Precisi
         "one tensor of this model ({} of {}) has {} in {precision}, and a buffer of this device {} at most: {remedy}",
         part.largest_name,
         part.name,
-        size(needs.tensor),
-        size(most)
+        amount::bytes(needs.tensor),
+        amount::bytes(most)
     ))
 }
 

@@ -63,6 +63,8 @@ struct State {
 struct Ready {
     /// Its id on the shelf, if it is there.
     id: Option<String>,
+    /// What it is called.
+    title: Option<String>,
     residency: Residency,
     /// Its open files.
     vault: Rc<Vault>,

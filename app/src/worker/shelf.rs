@@ -19,7 +19,7 @@ use super::files::Vault;
 use super::post::absolute;
 use super::store::{self, Append, Store, StoreError};
 use crate::message::{Storage, Stored};
-use crate::ranges;
+use crate::{amount, ranges};
 
 /// What a list shows of a model.
 const ABOUT: &str = "about.json";
@@ -76,23 +76,15 @@ pub(super) enum ShelfError {
 }
 
 fn full(needed: u64, free: Option<u64>) -> String {
-    let free =
-        free.map_or_else(|| "the browser has no more room for this page".to_owned(), |free| format!("{} are free", size(free)));
+    let free = free.map_or_else(
+        || "the browser has no more room for this page".to_owned(),
+        |free| format!("{} are free", amount::bytes(free)),
+    );
     format!(
         "{} more have to be kept in the browser, and {free}: delete models that you no longer need, or make room on the disk, and \
          try again",
-        size(needed)
+        amount::bytes(needed)
     )
-}
-
-/// Bytes for people.
-pub(super) fn size(bytes: u64) -> String {
-    let bytes = bytes as f64;
-    match bytes {
-        bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
-        bytes if bytes >= 1e6 => format!("{:.0} MB", bytes / 1e6),
-        bytes => format!("{:.0} KB", (bytes / 1e3).ceil()),
-    }
 }
 
 impl From<ShelfError> for Failure {
@@ -135,7 +127,8 @@ impl Shelf {
     /// What the storage says, in the words of the shelf.
     async fn failed(&self, error: StoreError, needed: u64) -> ShelfError {
         match error {
-            StoreError::Full => ShelfError::Full { needed, free: self.free().await },
+            // Browsers round what they tell, against those who recognise people by it: what is refused is refused.
+            StoreError::Full => ShelfError::Full { needed, free: self.free().await.filter(|free| *free < needed) },
             other => ShelfError::Store(other),
         }
     }

@@ -48,6 +48,21 @@ struct Span {
     range: Range<u64>,
 }
 
+/// A part of what spans have together.
+fn within(spans: &[Span], part: Range<u64>) -> Vec<Span> {
+    let mut before = 0;
+    let mut found = Vec::new();
+    for Span { shard, range } in spans {
+        let length = range.end - range.start;
+        let (first, last) = (part.start.max(before), part.end.min(before + length));
+        if first < last {
+            found.push(Span { shard: *shard, range: range.start + (first - before)..range.start + (last - before) });
+        }
+        before += length;
+    }
+    found
+}
+
 impl Stored {
     fn plain(info: &TensorInfo, shard: usize) -> Self {
         let piece = Span { shard, range: info.range.clone() };
@@ -310,6 +325,19 @@ impl<'a> Checkpoint<'a> {
         let third = (range.end - range.start) / 3;
         let start = range.start + third * (index as u64).min(2);
         Some(self.shards.get(*shard)?.source.read(start..start + third))
+    }
+
+    /// Some elements of a tensor: their bytes (or codes) and the bytes of their scales. They begin and end between blocks.
+    pub(super) fn read_part(&self, name: &str, elements: Range<u64>) -> Option<Result<[Cow<'_, [u8]>; 2], SourceError>> {
+        let stored = self.get(name)?;
+        let codes = stored.encoding.bytes(elements.start)?..stored.encoding.bytes(elements.end)?;
+        let scales = match stored.encoding {
+            Encoding::Plain(_) => 0..0,
+            Encoding::Quantised(quant) => quant.scale_bytes(elements.start)..quant.scale_bytes(elements.end),
+        };
+        let both = [(&stored.pieces, codes), (&stored.scales, scales)].map(|(spans, part)| self.gather(&within(spans, part)));
+        let [codes, scales] = both;
+        Some(codes.and_then(|codes| Ok([codes, scales?])))
     }
 
     fn gather(&self, spans: &[Span]) -> Result<Cow<'_, [u8]>, SourceError> {

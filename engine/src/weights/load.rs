@@ -12,6 +12,7 @@ use super::convert;
 use super::encoding::Encoding;
 use super::names::{KeyMap, Parameter, ParameterPath, Place, parameters};
 use super::numbers::Numbers;
+use super::quant::BLOCK;
 use super::source::SourceError;
 
 /// Why weights do not go into a module.
@@ -237,9 +238,47 @@ struct Fill<'a> {
     failed: Option<(String, SourceError)>,
 }
 
+/// How many numbers are read and brought to the device at a time. A browser gives WebAssembly little memory and never takes any
+/// back, so there large tensors go in pieces, which the device puts together.
+const AT_ONCE: usize = if cfg!(target_family = "wasm") { 1 << 22 } else { usize::MAX };
+
+/// The rows of a tensor that is brought in pieces, piece by piece; `None` if it goes in one. As many rows as there are numbers in
+/// a block are always whole blocks.
+fn rows_at_once(shape: &[usize]) -> Option<usize> {
+    let row: usize = shape.iter().skip(1).product();
+    let is_large = shape.iter().product::<usize>() > AT_ONCE && row > 0;
+    is_large.then(|| (AT_ONCE / row / BLOCK).max(1) * BLOCK)
+}
+
 impl Fill<'_> {
+    /// A large tensor, piece by piece; `None` if it is not large, or lies in its file in another way than in the network.
+    fn joined<const D: usize>(&self, place: &Place, shape: &[usize]) -> Option<Result<Tensor<D>, SourceError>> {
+        let rows = rows_at_once(shape)?;
+        let (all, dtype, device) = (*shape.first()?, convert::target(self.dtype), self.device);
+        let row: usize = shape.iter().skip(1).product();
+        let mut pieces = Vec::new();
+        for first in (0..all).step_by(rows) {
+            let last = all.min(first + rows);
+            let numbers = match Numbers::read_part(self.checkpoint, place, first * row..last * row)? {
+                Ok(numbers) => numbers,
+                Err(error) => return Some(Err(error)),
+            };
+            let shape = [last - first].into_iter().chain(shape.iter().skip(1).copied()).collect();
+            pieces.push(Tensor::from_data(numbers.tensor(dtype, shape)?, (device, dtype)));
+        }
+        Some(Ok(device.memory_persistent_allocations(pieces, |pieces| Tensor::cat(pieces, 0))))
+    }
+
     fn tensor<const D: usize>(&mut self, shape: Vec<usize>) -> Option<Tensor<D>> {
         let place = self.plan.get(&self.path.name())?;
+        match self.joined(place, &shape) {
+            Some(Ok(tensor)) => return Some(tensor),
+            Some(Err(error)) => {
+                self.failed = Some((place.tensor.clone(), error));
+                return None;
+            }
+            None => {}
+        }
         let numbers = match Numbers::read(self.checkpoint, place)? {
             Ok(numbers) => numbers,
             Err(error) => {

@@ -66,6 +66,23 @@ impl<'a> Numbers<'a> {
         }))
     }
 
+    /// Reads some of the numbers at a place, by their places in the order of the tensor, which begin and end between blocks;
+    /// `None` if there is no such tensor, or if the parameter is a part of it or turned.
+    ///
+    /// # Errors
+    /// Where the source fails.
+    pub fn read_part(checkpoint: &'a Checkpoint<'_>, place: &Place, elements: Range<usize>) -> Option<Result<Self, SourceError>> {
+        if place.cut != Cut::Whole {
+            return None;
+        }
+        let encoding = checkpoint.get(&place.tensor)?.encoding;
+        let read = checkpoint.read_part(&place.tensor, elements.start as u64..elements.end as u64)?;
+        Some(read.map(|[bytes, scales]| match encoding {
+            Encoding::Plain(dtype) => Self::Plain(dtype, bytes),
+            Encoding::Quantised(quant) => Self::Decoded(quant.decode(&bytes, &scales, elements.len())),
+        }))
+    }
+
     /// For the device; `None` if they are no floating-point numbers.
     pub(super) fn tensor(self, to: DType, shape: Vec<usize>) -> Option<TensorData> {
         Some(match (self, to) {

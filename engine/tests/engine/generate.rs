@@ -240,6 +240,8 @@ struct Script {
     commands: VecDeque<(usize, Command)>,
     events: Vec<Event>,
     kept: Vec<Picture>,
+    seen: Vec<Picture>,
+    looks: bool,
     full: bool,
 }
 
@@ -263,6 +265,15 @@ impl Line for Script {
         }
         self.kept.push(picture);
         Ok(format!("{}-{index}", job.0))
+    }
+
+    fn wants_preview(&mut self) -> bool {
+        self.looks
+    }
+
+    fn preview(&mut self, job: JobId, step: usize, picture: Picture) -> Option<String> {
+        self.seen.push(picture);
+        Some(format!("{}-preview-{step}", job.0))
     }
 
     fn seed(&mut self) -> u64 {
@@ -320,6 +331,55 @@ fn jobs_are_done_in_their_order() {
     assert_eq!(script.changes(2)[0], Change::Queued { ahead: 1 });
     assert_eq!(script.kept.len(), 3);
     assert!(script.events.iter().any(|event| matches!(event, Event::Catalog(catalog) if catalog.samplers.len() > 10)));
+}
+
+#[test]
+fn previews_are_looks_at_the_clean_latents() {
+    let mut engine = Engine::load(compute(), &Folder::open("models/sd15").files(), None, Keep::InTurn).unwrap();
+    // The reference model's autoencoder is no standard one: that its colours are told is enough.
+    let mut script = Script { commands: [(0, submit(1, request()))].into(), looks: true, ..Script::default() };
+    block_on(serve(&mut engine, &mut script));
+    assert!(script.seen.is_empty(), "the colours of these latents are not known");
+
+    let folder = Folder::open("models/sd15");
+    let mut config: serde_json::Value = serde_json::from_slice(&folder.0["vae/config.json"]).unwrap();
+    config["latent_rgb_factors"] = serde_json::json!([[0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1], [0.0, 0.0, 0.0]]);
+    let folder = folder.with("vae/config.json", &serde_json::to_vec(&config).unwrap());
+    let mut engine = Engine::load(compute(), &folder.files(), None, Keep::InTurn).unwrap();
+    let mut script = Script { commands: [(0, submit(1, request()))].into(), looks: true, ..Script::default() };
+    block_on(serve(&mut engine, &mut script));
+    let shown: Vec<_> = script
+        .changes(1)
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::Preview(look) => Some((look.name, look.seed, look.width, look.height)),
+            _ => None,
+        })
+        .collect();
+    let expected: Vec<_> = (1..=3).map(|step| (format!("1-preview-{step}"), 40, 12, 8)).collect();
+    assert_eq!(shown, expected);
+    // The last step's guess is what it returns.
+    let last = run(&mut family::load(&Folder::open("models/sd15").files(), None, &compute(), Keep::InTurn).unwrap(), &request());
+    let latents = last.1.latents.unwrap();
+    let byte = |value: f32| ((value * 0.1 / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round();
+    let red = f32::from(script.seen[2].pixels[0]);
+    assert!((red - byte(latents.item(0)[0])).abs() <= 1.0, "{red} for {}", latents.item(0)[0]);
+}
+
+#[test]
+fn a_card_tells_what_a_request_gets_that_asks_for_nothing() {
+    let engine = Engine::load(compute(), &Folder::open("models/sd15").files(), None, Keep::InTurn).unwrap();
+    let card = encaustic_engine::card::card(engine.model()).unwrap();
+    assert_eq!((card.family.as_str(), card.multiple_of, card.sizes[0]), ("sd1", 8, [64, 64]));
+    assert_eq!(card.chunk_tokens, 75);
+    let settings = engine.resolve(&Request::default(), 7).unwrap();
+    assert_eq!(Request { seed: Some(7), ..card.defaults.clone() }, settings.request());
+    assert_eq!(card.defaults.seed, None);
+    let survey = encaustic_engine::family::survey(&Folder::open("models/sd15").files()).unwrap();
+    let names: Vec<_> = survey.parts.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!((survey.family.id, names), ("sd1", vec!["text_encoder", "unet", "vae"]));
+    let needs = survey.needs(Precision::F32);
+    assert!(needs.in_turn < needs.all && needs.tensor < needs.in_turn, "{needs:?}");
 }
 
 #[test]

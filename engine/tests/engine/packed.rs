@@ -126,6 +126,29 @@ fn numbers_come_back() {
     }
 }
 
+#[test]
+fn parts_of_tensors_are_what_the_whole_has_there() {
+    let model = model();
+    for (component, name, ranges) in [
+        ("unet", "f32", vec![0..6, 0..1, 2..5, 5..6, 3..3]),
+        ("unet", "f16", vec![1..4]),
+        // In three pieces, which end behind 2 and 6.
+        ("unet", "parted", vec![0..7, 0..2, 1..3, 2..6, 1..7, 6..7]),
+        // In blocks of 32.
+        ("unet", "q8", vec![0..60, 0..32, 32..60]),
+        ("vae", "q4", vec![0..33, 0..32, 32..33]),
+    ] {
+        let checkpoint = model.open(component).unwrap();
+        let place = |cut| Place { tensor: name.to_owned(), cut };
+        let whole = Numbers::read(&checkpoint, &place(Cut::Whole)).unwrap().unwrap().values().unwrap();
+        for range in ranges {
+            let part = Numbers::read_part(&checkpoint, &place(Cut::Whole), range.clone()).unwrap().unwrap();
+            assert_eq!(part.values().unwrap(), whole[range.clone()], "{name} {range:?}");
+        }
+        assert!(Numbers::read_part(&checkpoint, &place(Cut::Third(0)), 0..1).is_none());
+    }
+}
+
 /// What is done to a good model.
 type Change = fn(&mut Model);
 

@@ -158,6 +158,15 @@ fn is_side(param: &Param) -> bool {
     matches!(param.id, "width" | "height")
 }
 
+/// "A, B and C".
+pub fn listed(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// The text with a capital at its beginning.
 pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
@@ -214,6 +223,15 @@ mod tests {
         for (id, value, multiple, expected) in cases {
             assert_eq!(fault(param(id), &value, &none, multiple).as_deref(), expected, "{id} {value:?}");
         }
+    }
+
+    #[test]
+    fn lists_end_with_and() {
+        let words = ["Steps", "Width", "Height"].map(str::to_owned);
+        assert_eq!(listed(&words), "Steps, Width and Height");
+        assert_eq!(listed(&words[..2]), "Steps and Width");
+        assert_eq!(listed(&words[..1]), "Steps");
+        assert_eq!(listed(&[]), "");
     }
 
     #[test]

@@ -16,7 +16,7 @@ const STAY: Duration = Duration::from_secs(8);
 pub fn Notices() -> impl IntoView {
     let studio = Studio::here();
     view! {
-        <div class="notices" role="region" aria-label="Notices" aria-live="polite">
+        <div class="notices" role="region" aria-label="Notices">
             <For each=move || studio.notices.get() key=|notice| notice.id let:notice>
                 {one(studio, notice)}
             </For>

@@ -167,6 +167,11 @@ pub fn listed(words: &[String]) -> String {
     }
 }
 
+/// What people read for a name: a short one is an abbreviation.
+pub fn label(name: &str) -> String {
+    if name.len() <= 3 { name.to_uppercase() } else { capital(&name.replace('-', " ")) }
+}
+
 /// The text with a capital at its beginning.
 pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
@@ -193,6 +198,7 @@ mod tests {
         }
         assert_eq!(title(param("guidance_rescale")), "Guidance rescale");
         assert_eq!(title(param("cfg")), "Guidance");
+        assert_eq!((label("nv"), label("two-words")), ("NV".to_owned(), "Two words".to_owned()));
     }
 
     #[test]

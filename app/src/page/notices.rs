@@ -43,7 +43,7 @@ fn one(studio: Studio, notice: Notice) -> impl IntoView {
                 <p>{text}</p>
                 {action}
             </div>
-            <IconButton icon=X label="Close" size=ButtonSize::Small on_press=move || studio.dismiss(id) />
+            <IconButton icon=X label="Dismiss" size=ButtonSize::Small on_press=move || studio.dismiss(id) />
         </div>
     }
 }

@@ -9,6 +9,7 @@
 //! its jobs, which are tested there.
 
 pub mod amount;
+pub mod bench;
 pub mod form;
 pub mod gallery;
 pub mod history;

@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::device::Precision;
+use crate::device::{DeviceKind, Precision};
 use crate::error::GenerateError;
 use crate::family::LatentDiffusion;
+use crate::kernel::prepare_attention;
 use crate::latent::Picture;
 use crate::noise::{Noise, NoiseSource};
 use crate::readback::{Floats, ReadbackError, floats};
@@ -127,6 +128,10 @@ async fn denoise(
         return Ok(None);
     }
     let unet = model.unet().map_err(Box::new)?;
+    if model.compute().info.kind != DeviceKind::Cpu {
+        // No network here attends among more tokens than there are latents.
+        prepare_attention(model.device(), model.compute().precision.dtype(), height * width).await;
+    }
     let denoiser = model.denoiser(unet, &conditioning, settings.guidance, together, [height, width], settings.sizes)?;
     if observer.at(Moment::Loaded).is_break() {
         return Ok(None);

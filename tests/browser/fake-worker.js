@@ -3,11 +3,12 @@
 // has seen) in front of it.
 //
 // Behaviours: "silent" never says a word, "mute-once" only its first worker, "broken" throws at its start, "full" has no room,
-// "old" speaks another language; any other name is a healthy worker.
+// "old" speaks another language, "shown" has real pictures where the server has some; any other name is a healthy worker.
 // Words in a prompt: "die" ends the worker each time, "die-once" the first one, "trap-once" by an uncaught error, "lost-once" with
 // a lost device; "fail" fails, "slow" takes its time, "endless" does not end, "still" has no previews.
 // Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../fatal" ends each worker, ".../none" is not
-// there; files whose name has "broken" are no models.
+// there; files whose name has "broken" are no models, and to pack one
+// that has "fatal" ends the worker.
 
 /* global BEHAVIOUR, NTH */
 
@@ -118,6 +119,7 @@ async function load({ from, residency }, file) {
 
 async function pack({ title, dtype }, file) {
   if (/broken/.test(file.name)) throw failure("model", `${file.name} cannot be packed: it has no text encoder`);
+  if (/fatal/.test(file.name)) return say({ dead: { message: "the engine broke down: unreachable executed; it may be out of memory" } });
   const of = file.size;
   for (let step = 0; step <= 10; step++) {
     say({ packing: { bytes: Math.round((of * step) / 10), of } });
@@ -142,6 +144,16 @@ function draw(width, height, seed, clearness) {
     pixels.set([channel(0) * light + noise, channel(120) * light + noise, channel(240) * light + noise, 255], at * 4);
   }
   return pixels;
+}
+
+// What the native program makes of a prompt, if the server has it.
+async function shown(prompt) {
+  const answer = BEHAVIOUR === "shown" && (await fetch(`pictures/${encodeURIComponent(prompt)}.png`));
+  if (!answer?.ok) return;
+  const bitmap = await createImageBitmap(await answer.blob());
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  canvas.drawImage(bitmap, 0, 0);
+  return canvas.getImageData(0, 0, bitmap.width, bitmap.height).data;
 }
 
 function picture(job, name, width, height, pixels, parameters) {
@@ -191,7 +203,8 @@ async function run({ job, request }) {
     const name = `${job}-${index}`;
     const own = Number(seed) + index;
     const settings = `Steps: ${steps}, Sampler: DDIM, CFG scale: ${request.cfg ?? 3}, Seed: ${own}, Size: ${width}x${height}`;
-    picture(job, name, width, height, draw(width, height, own, 1), `${request.prompt}\n${settings}, Model: Encaustic's model in the box`);
+    const pixels = (await shown(request.prompt)) ?? draw(width, height, own, 1);
+    picture(job, name, width, height, pixels, `${request.prompt}\n${settings}, Model: Encaustic's model in the box`);
     images.push({ name, seed: own, width, height });
   }
   tell({ progress: { stage: "decode", done: 1, of: 1 } });

@@ -144,7 +144,7 @@ onPage("a picture's settings go back into the form, with its seed and without", 
   await field(tab, "Prompt").fill("something else");
   await shows(tab, 1);
   await pictures(tab).first().click();
-  await tab.button("The same seed, too").click();
+  await tab.button("With its seed").click();
   assert.equal(await field(tab, "Prompt").inputValue(), "a green hill");
   assert.equal(await field(tab, "Seed").inputValue(), "1234");
   await tab.panel("Gallery");
@@ -259,6 +259,15 @@ onPage("settings travel as a file", async (tab) => {
   await tab.drop({ name: "wrong.json", bytes: Buffer.from('{"promt": "x"}') });
   await tab.sees(/"wrong.json" is not taken: .*unknown field `promt`/);
 });
+
+onPage("on a phone, where nothing can be dropped, settings and pictures are chosen", async (tab) => {
+  await tab.panel("Settings");
+  const chooser = tab.page.waitForEvent("filechooser");
+  await tab.button("Import").click();
+  await (await chooser).setFiles({ name: "picture.png", mimeType: "image/png", buffer: png({ parameters: A1111 }) });
+  await tab.sees(/The settings of "picture.png"/);
+  assert.equal(await field(tab, "Prompt").inputValue(), "a cat");
+}, { viewport: { width: 360, height: 780 } });
 
 onPage("prompts are remembered, found and forgotten", async (tab) => {
   await make(tab, "a red fox", "a blue lake");

@@ -25,8 +25,9 @@ const OFFERS = {
   ],
 };
 
-// Serves the page of `dist` at /NAME/ for any name, with the fake worker behaving as its name says.
-export async function servePage(dist = DIST) {
+// Serves the page of `dist` at /NAME/ for any name, with the fake worker behaving as its name says. `pictures` is a folder of what
+// the worker "shown" shows, a file for each prompt.
+export async function servePage(dist = DIST, { pictures } = {}) {
   const starts = new Map();
   const server = createServer(async (request, response) => {
     const answer = (status, type, body) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
@@ -45,6 +46,7 @@ export async function servePage(dist = DIST) {
       // A service worker that keeps the page would hide from this server what is fetched.
       if (rest === "sw.js") return answer(200, TYPES[".js"], "");
       if (rest === "models.json") return answer(200, TYPES[".json"], JSON.stringify(OFFERS));
+      if (rest.startsWith("pictures/")) return answer(200, TYPES[".png"], await readFile(join(pictures, rest.slice("pictures/".length))));
       const name = rest === "" ? "index.html" : rest;
       answer(200, TYPES[extname(name)] ?? "application/octet-stream", await readFile(join(dist, name)));
     } catch {

@@ -250,7 +250,7 @@ for (const [script, place] of [["no-opfs.js", "cache"], ["no-storage.js", "memor
 test("a model is looked at before it is loaded", async () => {
   const worker = await Worker.start(context, server.address);
   const look = { look: { from: { address: "models/two" } } };
-  const outlook = await worker.ask(look, (news) => news.outlook ?? news.not_loaded);
+  const outlook = await worker.ask(look, (news) => news.outlook ?? news.not_seen);
   assert.equal(outlook.family, "sd1");
   assert.equal(outlook.to_fetch, outlook.bytes);
   assert.equal(outlook.precision, "f32");
@@ -260,12 +260,12 @@ test("a model is looked at before it is loaded", async () => {
   assert.ok(outlook.needs_in_turn < outlook.needs_all);
   assert.ok(outlook.largest_buffer >= 1 << 27 && outlook.free > 1e8);
   assert.equal(server.shards("two").length, 0);
-  const missing = await worker.ask({ look: { from: { address: "models/nothing" } } }, (news) => news.not_loaded);
+  const missing = await worker.ask({ look: { from: { address: "models/nothing" } } }, (news) => news.not_seen);
   assert.match(missing.message, /404/);
   await worker.close();
 
   const small = await Worker.start(context, server.address, "small.js");
-  const cramped = await small.ask(look, (news) => news.outlook ?? news.not_loaded);
+  const cramped = await small.ask(look, (news) => news.outlook ?? news.not_seen);
   assert.match(cramped.obstacle, /^one tensor of this model \(.+ of unet\) has \d+ MB in f32, and a buffer of this device 1 MB at most/);
   await small.close();
 });
@@ -275,7 +275,7 @@ test("a file is looked at, and what is no model is refused", async () => {
   const look = async (bytes, name = "mine.safetensors") => {
     worker.forget();
     await worker.sendFile({ look: { from: "file" } }, name, bytes);
-    return await worker.wait((news) => news.outlook ?? news.not_loaded);
+    return await worker.wait((news) => news.outlook ?? news.not_seen);
   };
   const outlook = await look(await checkpoint({ metadata: { "modelspec.title": "Tiny", "modelspec.license": "CC0" } }));
   assert.deepEqual([outlook.title, outlook.family, outlook.license, outlook.to_fetch], ["Tiny", "sd1", "CC0", 0]);
@@ -292,7 +292,7 @@ test("a file is looked at, and what is no model is refused", async () => {
     assert.equal(refusal.kind, "model", JSON.stringify(refusal));
     assert.match(refusal.message, words);
   }
-  const alone = await worker.ask({ look: { from: "file" } }, (news) => news.not_loaded);
+  const alone = await worker.ask({ look: { from: "file" } }, (news) => news.not_seen);
   assert.match(alone.message, /needs a file beside it/);
   clean(worker);
   await worker.close();

@@ -1,6 +1,7 @@
 //! Settings that come back into the form: from a picture that somebody drops, from a file of settings, from the gallery.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Duration;
 
 use encaustic_picture::png_text;
 use encaustic_picture::restore::{self, Restored};
@@ -19,6 +20,9 @@ use crate::preferences::{FILE_LIMIT, Settings};
 
 /// The largest picture whose texts are read, in bytes: it is in the browser's memory meanwhile.
 const PICTURE_LIMIT: f64 = 256.0 * 1024.0 * 1024.0;
+
+/// How long one can have the form as it was before.
+const STAY: Duration = Duration::from_secs(30);
 
 /// How much of a file's name is told.
 const LONGEST_NAME: usize = 60;
@@ -84,7 +88,8 @@ pub fn fill(studio: Studio, request: Request, text: String) {
     if is_same {
         studio.say(text);
     } else {
-        studio.offer(text, Action::new("Undo", move || studio.request.set(before.clone())));
+        let notice = studio.notice(text, false, Some(Action::new("Undo", move || studio.request.set(before.clone()))));
+        set_timeout(move || studio.dismiss(notice), STAY);
     }
 }
 

@@ -233,6 +233,10 @@ pub async fn open(name: DeviceName, precision: Option<Precision>) -> Result<Comp
 fn is_meant(name: DeviceName, device: DeviceName) -> bool {
     match (name, device) {
         (DeviceName::Auto, _) => true,
+        // Natively there is no such interface, but there are its shaders: through any interface of wgpu's.
+        (DeviceName::Gpu { api: Api::WebGpu, index: None }, DeviceName::Gpu { api: of, .. }) => {
+            of == Api::WebGpu || (of != Api::Cuda && Api::WebGpu.is_built_in())
+        }
         (DeviceName::Gpu { api, index: None }, DeviceName::Gpu { api: of, .. }) => api == of,
         _ => name == device,
     }
@@ -254,10 +258,6 @@ async fn open_one(info: &DeviceInfo, precision: Option<Precision>) -> Result<Com
     let device = start(info).await.map_err(broken)?;
     let compute = Compute { device, info: info.clone(), precision: precision.unwrap_or(best) };
     check(&compute).await.map_err(broken)?;
-    #[cfg(any(feature = "wgpu", feature = "cuda"))]
-    if info.kind != DeviceKind::Cpu {
-        crate::kernel::flash::trust(&compute.device, compute.precision.dtype()).await;
-    }
     Ok(compute)
 }
 
@@ -289,5 +289,23 @@ fn cpu() -> DeviceInfo {
         memory: None,
         largest_buffer: None,
         f16: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn webgpu_is_any_interface_that_runs_its_shaders() {
+        let gpu = |api, index| DeviceName::Gpu { api, index };
+        let webgpu = gpu(Api::WebGpu, None);
+        assert_eq!(is_meant(webgpu, gpu(Api::Vulkan, Some(1))), Api::WebGpu.is_built_in());
+        assert!(is_meant(webgpu, gpu(Api::WebGpu, Some(0))));
+        assert!(!is_meant(webgpu, gpu(Api::Cuda, Some(0))));
+        assert!(!is_meant(webgpu, DeviceName::Cpu));
+        assert!(!is_meant(gpu(Api::Vulkan, None), gpu(Api::Metal, Some(0))));
+        assert!(is_meant(gpu(Api::Vulkan, Some(1)), gpu(Api::Vulkan, Some(1))));
+        assert!(!is_meant(gpu(Api::Vulkan, Some(1)), gpu(Api::Vulkan, Some(0))));
     }
 }

@@ -32,7 +32,7 @@ pub enum Api {
     Metal,
     /// Microsoft's Direct3D 12, through wgpu.
     Dx12,
-    /// A browser's WebGPU.
+    /// A browser's WebGPU; natively, whichever of the others runs the same shaders (in WGSL).
     WebGpu,
 }
 
@@ -58,7 +58,8 @@ impl Api {
             Self::Vulkan => cfg!(all(feature = "wgpu", not(target_family = "wasm"))),
             Self::Metal => cfg!(all(feature = "wgpu", target_vendor = "apple")),
             Self::Dx12 => cfg!(all(feature = "wgpu", windows)),
-            Self::WebGpu => cfg!(all(feature = "wgpu", target_family = "wasm")),
+            // With SPIR-V built in, an adapter that can take it gets nothing else.
+            Self::WebGpu => cfg!(all(feature = "wgpu", any(target_family = "wasm", not(feature = "spirv")))),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! neither a browser's buffer limit nor a small GPU takes. Kernels that never write scores down are used where they are
 //! right (`cpu`, `flash`); elsewhere the queries are taken in chunks.
 
-use burn::tensor::{Bool, Tensor, activation::softmax};
+use burn::tensor::{Bool, Device, FloatDType, Tensor, activation::softmax};
 
 /// The largest score matrix that is ever held, in bytes: WebGPU's default limit on a storage binding.
 const SCORE_BYTES: usize = 128 << 20;
@@ -16,6 +16,15 @@ pub enum Mask {
     None,
     /// Query `i` sees keys `0..=i` only, as in a text encoder of GPT's kind.
     Causal,
+}
+
+/// Makes ready for attention among up to so many tokens in numbers of this type: tests, once per device, the kernels that it
+/// would gain by. Attention is right without, but slower and in more memory.
+pub async fn prepare_attention(device: &Device, dtype: FloatDType, tokens: usize) {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    super::flash::trust(device, dtype, tokens).await;
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    let _ = (device, dtype, tokens);
 }
 
 /// Scaled dot-product attention: `softmax(q k^T / sqrt(d)) v`.
@@ -41,6 +50,12 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask) -> Tensor
 pub fn attention_heads(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: Mask) -> Tensor<3> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
     if let Some(out) = super::cpu::attention_heads(&q, &k, &v, heads, mask) {
+        return out;
+    }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if !super::flash::is_worth_it(q.dims()[1], k.dims()[1], q.dims()[2] / heads.max(1), mask)
+        && let Some(out) = super::wgsl::attention_heads(&q, &k, &v, heads, mask)
+    {
         return out;
     }
     let [batch, queries, width] = q.dims();
@@ -79,7 +94,7 @@ pub(super) fn chunked(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask, budg
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Distribution;
 
     use super::*;
 

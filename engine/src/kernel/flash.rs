@@ -1,7 +1,8 @@
 //! Attention that never writes its scores down (Dao et al., "FlashAttention"), by Burn's kernels for GPUs.
 //!
-//! Drivers differ, and a wrong kernel gives pictures that are wrong in quiet ways. So each device is put to the test when
-//! it is opened ([`trust`]): what agrees there with the plain formula is used, best first, and what does not is not.
+//! Drivers differ, and a wrong kernel gives pictures that are wrong in quiet ways. So each device is put to the test before
+//! the first run that is large enough for these kernels ([`trust`]): what agrees there with the plain formula is used, best
+//! first, and what does not is not. Without a test they are not used at all.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -84,11 +85,15 @@ fn ways(device: &Device, dtype: DType) -> Option<Vec<Way>> {
     findings.iter().find(|finding| finding.device == *device && finding.dtype == dtype).map(|finding| finding.agree.clone())
 }
 
+/// Whether attention of this size gains by these kernels.
+pub(super) fn is_worth_it(queries: usize, keys: usize, d: usize, mask: Mask) -> bool {
+    mask == Mask::None && queries * keys >= LEAST_SCORES && d <= MOST_FEATURES && d.is_multiple_of(VECTOR)
+}
+
 /// Attention by the best kernel that the device has shown to be right.
 pub(super) fn attention(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>, mask: Mask) -> Option<Tensor<4>> {
     let [_, _, queries, d] = q.dims();
-    let is_worth_it = queries * k.dims()[2] >= LEAST_SCORES && d <= MOST_FEATURES && d.is_multiple_of(VECTOR);
-    if mask != Mask::None || !is_worth_it {
+    if !is_worth_it(queries, k.dims()[2], d, mask) {
         return None;
     }
     ways(&q.device(), q.dtype())?.into_iter().find_map(|way| way.attention(q, k, v))
@@ -99,10 +104,11 @@ fn tolerance(dtype: FloatDType) -> f32 {
     if dtype == FloatDType::F16 { 5e-3 } else { 1e-4 }
 }
 
-/// Puts a device's kernels to the test, once for numbers of this type; those that pass will be used.
-pub(crate) async fn trust(device: &Device, dtype: FloatDType) {
+/// Puts a device's kernels to the test if attention among so many tokens can use them, once for numbers of this type; those
+/// that pass will be used. To compile and to test them takes a while: a second on a GPU, 20 where a processor poses as one.
+pub(super) async fn trust(device: &Device, dtype: FloatDType, tokens: usize) {
     let key = DType::from(dtype);
-    if ways(device, key).is_some() {
+    if tokens.saturating_mul(tokens) < LEAST_SCORES || ways(device, key).is_some() {
         return;
     }
     let mut agree = Vec::new();

@@ -19,6 +19,10 @@ pub fn stored_weight<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
     if let Some(stored) = super::cpu::stored_weight(&weight) {
         return stored;
     }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(stored) = super::wgsl::stored_weight(&weight) {
+        return stored;
+    }
     weight
 }
 
@@ -26,6 +30,10 @@ pub fn stored_weight<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, addend: Option<Tensor<2>>) -> Tensor<2> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
     if let Some(out) = super::cpu::linear(&x, &weight, bias.as_ref(), addend.as_ref()) {
+        return out;
+    }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::linear(&x, &weight, bias.as_ref(), addend.as_ref()) {
         return out;
     }
     let mut y = x.matmul(weight.transpose());
@@ -47,6 +55,13 @@ pub fn linear_geglu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) ->
     if let Some(out) = super::cpu::linear_geglu(&x, &weight, bias.as_ref()) {
         return out;
     }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if super::wgsl::is_here(&x) {
+        let both = linear(x.clone(), weight.clone(), bias.clone(), None);
+        if let Some(out) = super::wgsl::geglu(&both) {
+            return out;
+        }
+    }
     // two products instead of one, whose result would have to be cut and copied
     let half = weight.dims()[0] / 2;
     let [value, gate] = [0, half].map(|start| {
@@ -61,6 +76,10 @@ pub fn linear_geglu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) ->
 pub fn pixels_to_tokens(x: Tensor<4>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
     if let Some(out) = super::cpu::pixels_to_tokens(&x, &weight, bias.as_ref()) {
+        return out;
+    }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::pixels_to_tokens(&x, &weight, bias.as_ref()) {
         return out;
     }
     let [batch, channels, height, width] = x.dims();
@@ -83,6 +102,10 @@ pub fn tokens_to_pixels(
 ) -> Tensor<4> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
     if let Some(out) = super::cpu::tokens_to_pixels(&x, &weight, bias.as_ref(), [height, width], addend.as_ref()) {
+        return out;
+    }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::tokens_to_pixels(&x, &weight, bias.as_ref(), [height, width], addend.as_ref()) {
         return out;
     }
     let batch = x.dims()[0];
@@ -113,6 +136,10 @@ pub fn conv2d(
 ) -> Tensor<4> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
     if let Some(out) = super::cpu::conv2d(&x, &weight, bias.as_ref(), stride, padding, addend.as_ref()) {
+        return out;
+    }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::conv2d(&x, &weight, bias.as_ref(), stride, padding, addend.as_ref()) {
         return out;
     }
     let [outs, channels, kernel, _] = weight.dims();
@@ -154,6 +181,10 @@ pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usiz
     if let Some(out) = super::cpu::group_norm(&x, &weight, &bias, groups, epsilon, then) {
         return out;
     }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::group_norm(&x, &weight, &bias, groups, epsilon, then) {
+        return out;
+    }
     let [batch, channels, height, width] = x.dims();
     let dtype = x.dtype();
     let x = widen(x.reshape([batch, groups, channels / groups * height * width]));
@@ -172,6 +203,10 @@ pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, groups: usiz
 pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<D> {
     #[cfg(all(feature = "flex", not(target_family = "wasm")))]
     if let Some(out) = super::cpu::layer_norm(&x, &weight, &bias, epsilon) {
+        return out;
+    }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::layer_norm(&x, &weight, &bias, epsilon) {
         return out;
     }
     let dtype = FloatDType::from(x.dtype());

@@ -14,12 +14,14 @@ mod convolution;
 #[cfg(all(feature = "flex", not(target_family = "wasm")))]
 mod cpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-pub(crate) mod flash;
+mod flash;
 mod layer;
 mod pointwise;
 mod spatial;
+#[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+mod wgsl;
 
-pub use attention::{Mask, attention, attention_heads};
+pub use attention::{Mask, attention, attention_heads, prepare_attention};
 pub use layer::{Then, conv2d, group_norm, layer_norm, linear, linear_geglu, pixels_to_tokens, stored_weight, tokens_to_pixels};
 pub use pointwise::{add, gelu, quick_gelu, silu};
 pub use spatial::{concat_channels, nearest};

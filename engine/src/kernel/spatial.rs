@@ -21,5 +21,9 @@ pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     if let Some(out) = super::cpu::concat_channels(&a, &b) {
         return out;
     }
+    #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+    if let Some(out) = super::wgsl::concat_channels(&a, &b) {
+        return out;
+    }
     Tensor::cat(vec![a, b], 1)
 }

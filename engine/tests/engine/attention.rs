@@ -1,9 +1,16 @@
 //! Attention against its formula, in f64, over shapes that a network has and shapes that it has not.
 
-use burn::tensor::{Tensor, TensorData};
-use encaustic_engine::kernel::{Mask, attention, attention_heads};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use encaustic_engine::kernel::{Mask, attention, attention_heads, prepare_attention};
 
-use crate::common::device;
+use crate::common;
+
+/// The device, ready for as many tokens as there are below.
+fn device() -> Device {
+    let device = common::device();
+    futures_lite::future::block_on(prepare_attention(&device, FloatDType::F32, 1 << 12));
+    device
+}
 
 /// `[batch, heads, tokens, d]` numbers, about normal times `scale`.
 fn numbers(seed: u64, count: usize, scale: f64) -> Vec<f32> {

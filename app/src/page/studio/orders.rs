@@ -28,6 +28,8 @@ impl Studio {
                     self.books.update_value(|books| books.stopped());
                     self.model.set(Model::None);
                 }
+                // The next worker is asked what nobody has answered.
+                Order::Look(_) => {}
                 _ => self.refuse(order, "the engine is being started again; try again in a moment"),
             },
             Engine::Elsewhere => self.refuse(order, "Encaustic is at work in another tab: use it there, or take it here first"),

@@ -134,7 +134,7 @@ fn entries(names: Names, catalog: &Catalog) -> Vec<Entry> {
     match names {
         Names::Samplers => catalog.samplers.clone(),
         Names::Schedules => catalog.schedules.clone(),
-        Names::Fixed(names) => names.iter().map(|name| Entry::new(name, &form::capital(name))).collect(),
+        Names::Fixed(names) => names.iter().map(|name| Entry::new(name, &form::label(name))).collect(),
     }
 }
 
@@ -145,7 +145,7 @@ fn name(maker: Maker, param: &'static Param, names: Names) -> impl IntoView {
     let options = Memo::new(move |_| {
         let auto = ((param.default)() == Value::Auto).then(|| {
             let usual = match maker.usual(param) {
-                Value::Text(name) => format!("{} (model's own)", find(&name).map_or(name, |entry| entry.label)),
+                Value::Text(name) => format!("{} (auto)", find(&name).map_or(name, |entry| entry.label)),
                 _ => "Model's own".to_owned(),
             };
             Choice::new("", usual)

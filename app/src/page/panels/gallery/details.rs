@@ -88,7 +88,7 @@ pub fn Details(
         <dl class="facts">{rows.into_iter().map(row).collect_view()}</dl>
         <div class="facts-actions">
             <Button tone=Tone::Primary icon=ARROW_U_UP_LEFT on_press=move || send(false)>"Use these settings"</Button>
-            <Button on_press=move || again(true)>"The same seed, too"</Button>
+            <Button on_press=move || again(true)>"With its seed"</Button>
             <Button
                 tone=Tone::Quiet
                 icon=CLIPBOARD_TEXT

@@ -102,13 +102,16 @@ pub fn Look(
                     alt=record.prompt.clone()
                     width=record.width.to_string()
                     height=record.height.to_string()
+                    style:--width=format!("{}px", record.width)
                     draggable="false"
                 />
             </button>
         })
     };
+    // From one picture to the next the window stays as it is, and the focus where it was.
+    let is_open = Memo::new(move |_| hall.current.with(Option::is_some));
     let inside = move || {
-        hall.current.with(Option::is_some).then(|| {
+        is_open.get().then(|| {
             view! {
                 <div class="look-bar">
                     <span class="figures look-count">{count}</span>

@@ -4,6 +4,7 @@ pub mod card;
 pub mod details;
 pub mod look;
 
+use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 use phosphor_leptos::{CHECKS, DOWNLOAD_SIMPLE, HEART, IMAGES, LIST_CHECKS, MAGNIFYING_GLASS, TRASH, WARNING_CIRCLE, X};
 
@@ -83,8 +84,16 @@ pub fn Gallery() -> impl IntoView {
         }
         .into_any(),
     };
+    let keys = move |event: KeyboardEvent| {
+        if event.key() == "Escape" && hall.choosing.get_untracked() {
+            // Else it would cancel the picture that is being made.
+            event.prevent_default();
+            hall.choosing.set(false);
+            hall.chosen.set(Selection::default());
+        }
+    };
     view! {
-        <div class="gallery">
+        <div class="gallery" on:keydown=keys>
             <Head hall text favourites all />
             <Loose />
             {body}

@@ -1,6 +1,7 @@
 //! The page: forms, pictures and models, in front of an engine that may be anywhere ([`backend`]).
 
 pub mod backend;
+pub mod bench;
 pub mod drop;
 pub mod gallery;
 pub mod history;
@@ -22,8 +23,12 @@ pub mod viewer;
 pub mod webgpu;
 pub mod widgets;
 
-/// Puts the page up and starts the engine's worker.
+/// Puts the page up and starts the engine's worker; with `?bench` in the address, a table of times instead.
 pub fn start() {
     console_error_panic_hook::set_once();
-    leptos::mount::mount_to_body(shell::Shell);
+    if bench::is_wanted() {
+        leptos::mount::mount_to_body(bench::Bench);
+    } else {
+        leptos::mount::mount_to_body(shell::Shell);
+    }
 }

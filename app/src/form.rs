@@ -158,6 +158,20 @@ fn is_side(param: &Param) -> bool {
     matches!(param.id, "width" | "height")
 }
 
+/// "A, B and C".
+pub fn listed(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// What people read for a name: a short one is an abbreviation.
+pub fn label(name: &str) -> String {
+    if name.len() <= 3 { name.to_uppercase() } else { capital(&name.replace('-', " ")) }
+}
+
 /// The text with a capital at its beginning.
 pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
@@ -184,6 +198,7 @@ mod tests {
         }
         assert_eq!(title(param("guidance_rescale")), "Guidance rescale");
         assert_eq!(title(param("cfg")), "Guidance");
+        assert_eq!((label("nv"), label("two-words")), ("NV".to_owned(), "Two words".to_owned()));
     }
 
     #[test]
@@ -214,6 +229,15 @@ mod tests {
         for (id, value, multiple, expected) in cases {
             assert_eq!(fault(param(id), &value, &none, multiple).as_deref(), expected, "{id} {value:?}");
         }
+    }
+
+    #[test]
+    fn lists_end_with_and() {
+        let words = ["Steps", "Width", "Height"].map(str::to_owned);
+        assert_eq!(listed(&words), "Steps, Width and Height");
+        assert_eq!(listed(&words[..2]), "Steps and Width");
+        assert_eq!(listed(&words[..1]), "Steps");
+        assert_eq!(listed(&[]), "");
     }
 
     #[test]

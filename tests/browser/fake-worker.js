@@ -7,7 +7,8 @@
 // Words in a prompt: "die" ends the worker each time, "die-once" the first one, "trap-once" by an uncaught error, "lost-once" with
 // a lost device; "fail" fails, "slow" takes its time, "endless" does not end, "still" has no previews.
 // Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../fatal" ends each worker, ".../none" is not
-// there; files whose name has "broken" are no models.
+// there; files whose name has "broken" are no models, and to pack one
+// that has "fatal" ends the worker.
 
 /* global BEHAVIOUR, NTH */
 
@@ -118,6 +119,7 @@ async function load({ from, residency }, file) {
 
 async function pack({ title, dtype }, file) {
   if (/broken/.test(file.name)) throw failure("model", `${file.name} cannot be packed: it has no text encoder`);
+  if (/fatal/.test(file.name)) return say({ dead: { message: "the engine broke down: unreachable executed; it may be out of memory" } });
   const of = file.size;
   for (let step = 0; step <= 10; step++) {
     say({ packing: { bytes: Math.round((of * step) / 10), of } });

@@ -32,8 +32,8 @@ function onPage(name, behaviour, body, { may } = {}) {
   });
 }
 
-// The finished picture's canvas or image, in sight.
-const picture = (tab) => tab.page.locator("canvas, img").filter({ visible: true }).first();
+// Waits for the finished picture of a prompt.
+const finished = async (tab, prompt) => await tab.page.getByRole("img", { name: `${prompt}, seed` }).first().waitFor();
 
 for (const [word, words] of [
   ["die-once", /The engine broke down: unreachable executed.*started again, and goes on/],
@@ -45,8 +45,7 @@ for (const [word, words] of [
     await tab.load();
     await tab.generate(`a fox ${word}`);
     await tab.sees(words);
-    await picture(tab).waitFor();
-    await tab.sees("Seed");
+    await finished(tab, `a fox ${word}`);
     assert.equal(server.starts("plain"), 2);
     await tab.panel("Models");
     await tab.sees("Fake Graphics 4000");
@@ -58,8 +57,17 @@ onPage("a job that two workers died of is given up, and those behind it are done
   await tab.generate("a fox die");
   await tab.generate("a hare");
   await tab.sees(/It has happened twice with this picture/);
-  await picture(tab).waitFor();
+  await finished(tab, "a hare");
   assert.equal(server.starts("plain"), 3);
+});
+
+onPage("a packing that its worker dies of is told, and the next one works", "plain", async (tab) => {
+  await tab.drop({ name: "fatal.safetensors", bytes: [1, 2, 3] });
+  await tab.dialog.getByRole("button", { name: "Keep packed" }).click();
+  await tab.sees(/"fatal" was not kept/);
+  await tab.drop({ name: "sound.safetensors", bytes: [1, 2, 3] });
+  await tab.dialog.getByRole("button", { name: "Keep packed" }).click();
+  await tab.sees(/sound is kept in this browser/i);
 });
 
 onPage("a model that two workers died of is given up", "plain", async (tab) => {
@@ -107,6 +115,7 @@ test("one tab has the engine, and another can take it", async () => {
   const two = await Tab.open(context, server.address(), { panel: "Models" });
   await two.page.getByRole("heading", { name: "At work in another tab" }).waitFor();
   assert.equal(server.starts("plain"), 1, "the other tab starts no worker");
+  await two.sees("What is kept is told by the engine, which another tab has.");
   await two.button("Use it here").last().click();
   // The model of the last visit comes by itself, from what is kept.
   await two.sees("Fake Graphics 4000");
@@ -129,7 +138,7 @@ test("a browser without locks goes on without", async () => {
   await context.close();
 });
 
-onPage("a cancelled job stays cancelled when its worker dies", "plain", async (tab) => {
+onPage("Esc cancels the job that runs", "plain", async (tab) => {
   await tab.load();
   await tab.generate("endless");
   await tab.sees(/Step \d+ of 1000/);

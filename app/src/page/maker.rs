@@ -9,6 +9,7 @@ use web_sys::HtmlElement;
 
 use super::local;
 use super::studio::{Model, Studio};
+use super::webgpu;
 use crate::form;
 use crate::jobs::State;
 use crate::message::{Load, Source};
@@ -163,6 +164,10 @@ impl Maker {
             self.refuse(first, &faults);
             return;
         }
+        if let Some(why) = webgpu::obstacle() {
+            self.studio.complain(why.join(" "));
+            return;
+        }
         match self.studio.model.get_untracked() {
             Model::Ready(_) => {
                 self.shown.set(None);
@@ -181,8 +186,11 @@ impl Maker {
     /// Says which settings will not do and goes to the first of them.
     fn refuse(self, first: &'static Param, faults: &[&Param]) {
         let titles: Vec<_> = faults.iter().map(|param| form::title(param)).collect();
-        let (verb, them) = if titles.len() == 1 { ("is", "it") } else { ("are", "them") };
-        self.studio.complain(format!("{} {verb} not as needed: see what stands below {them}", titles.join(", ")));
+        let text = match titles.as_slice() {
+            [one] => format!("{one} cannot be what it says: see below it what to use"),
+            _ => format!("{} cannot be what they say: see below each what to use", form::listed(&titles)),
+        };
+        self.studio.complain(text);
         if form::place(first) == form::Place::Advanced {
             self.advanced.set(true);
         }

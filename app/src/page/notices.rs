@@ -16,7 +16,7 @@ const STAY: Duration = Duration::from_secs(8);
 pub fn Notices() -> impl IntoView {
     let studio = Studio::here();
     view! {
-        <div class="notices" role="region" aria-label="Notices" aria-live="polite">
+        <div class="notices" role="region" aria-label="Notices">
             <For each=move || studio.notices.get() key=|notice| notice.id let:notice>
                 {one(studio, notice)}
             </For>
@@ -43,7 +43,7 @@ fn one(studio: Studio, notice: Notice) -> impl IntoView {
                 <p>{text}</p>
                 {action}
             </div>
-            <IconButton icon=X label="Close" size=ButtonSize::Small on_press=move || studio.dismiss(id) />
+            <IconButton icon=X label="Dismiss" size=ButtonSize::Small on_press=move || studio.dismiss(id) />
         </div>
     }
 }

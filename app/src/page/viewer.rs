@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use leptos::ev::KeyboardEvent;
+use leptos::ev;
 use leptos::html;
 use leptos::prelude::*;
 use phosphor_leptos::{CARET_LEFT, CARET_RIGHT, CORNERS_IN, CORNERS_OUT, IconData, X};
@@ -133,15 +133,22 @@ pub fn ViewerWindow() -> impl IntoView {
     let node = NodeRef::<html::Dialog>::new();
     let is_exact = RwSignal::new(false);
     Effect::new(move || dialog::show(node, viewer.open.get()));
-    let keys = move |event: KeyboardEvent| match event.key().as_str() {
-        "ArrowLeft" => viewer.step(-1),
-        "ArrowRight" => viewer.step(1),
-        "z" | "Z" => is_exact.update(|is_exact| *is_exact = !*is_exact),
-        _ => {}
-    };
+    // Wherever the focus is: the button that had it may have gone with the picture before.
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if !viewer.open.get_untracked() {
+            return;
+        }
+        match event.key().as_str() {
+            "ArrowLeft" => viewer.step(-1),
+            "ArrowRight" => viewer.step(1),
+            "z" | "Z" => is_exact.update(|is_exact| *is_exact = !*is_exact),
+            _ => {}
+        }
+    });
+    on_cleanup(move || keys.remove());
     let inside = move || viewer.open.get().then(|| inside(viewer, is_exact));
     view! {
-        <dialog node_ref=node class="viewer" aria-label="Viewer" on:close=move |_| viewer.close() on:keydown=keys>
+        <dialog node_ref=node class="viewer" aria-label="Viewer" on:close=move |_| viewer.close()>
             {inside}
         </dialog>
     }
@@ -180,7 +187,7 @@ fn inside(viewer: Viewer, is_exact: RwSignal<bool>) -> impl IntoView {
                 <IconButton icon=X label="Close" on_press=move || viewer.close() />
             </div>
         </div>
-        <div class="viewer-stage" class:is-exact=move || is_exact.get()>
+        <div class="viewer-stage" class:is-exact=move || is_exact.get() tabindex="0" autofocus>
             {move || viewer.current().map(picture)}
         </div>
         {turn(-1, CARET_LEFT, "The picture before", "viewer-turn is-before")}

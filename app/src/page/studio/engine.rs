@@ -206,7 +206,12 @@ impl Studio {
         } else {
             self.model.set(if has_load { Model::Loading(None) } else { Model::None });
         }
-        let again = if works.is_empty() { "" } else { ", and goes on with what it was doing" };
+        let has_job = works.iter().any(|work| matches!(work, Work::Job(_)));
+        let again = match (has_job, has_load) {
+            (true, _) => ", and goes on with what it was doing",
+            (false, true) => ", and loads the model again",
+            (false, false) => "",
+        };
         match verdict.restart {
             Restart::Now => {
                 self.tell_engine(Some((format!("{what}. The engine has been started again{again}"), false, None)));

@@ -134,7 +134,7 @@ fn entries(names: Names, catalog: &Catalog) -> Vec<Entry> {
     match names {
         Names::Samplers => catalog.samplers.clone(),
         Names::Schedules => catalog.schedules.clone(),
-        Names::Fixed(names) => names.iter().map(|name| Entry::new(name, &form::capital(name))).collect(),
+        Names::Fixed(names) => names.iter().map(|name| Entry::new(name, &form::label(name))).collect(),
     }
 }
 

@@ -44,14 +44,19 @@ pub fn Queue() -> impl IntoView {
 
 fn one(studio: Studio, id: JobId) -> impl IntoView {
     let job = Memo::new(move |_| studio.jobs.with(|jobs| jobs.iter().find(|job| job.id == id).cloned()));
+    let before = Memo::new(move |_| {
+        studio.jobs.with(|jobs| jobs.iter().take_while(|job| job.id != id).filter(|job| !job.state.is_last()).count())
+    });
     let prompt = move || {
         let prompt = job.with(|job| job.as_ref().map(|job| job.request.prompt.trim().to_owned())).unwrap_or_default();
         if prompt.is_empty() { "No prompt".to_owned() } else { prompt }
     };
     let state = move || {
         job.with(|job| match &job.as_ref()?.state {
-            State::Waiting { ahead: 0 } => Some("Next".to_owned()),
-            State::Waiting { ahead } => Some(format!("{ahead} before it")),
+            State::Waiting { .. } => Some(match before.get() {
+                0 | 1 => "Next".to_owned(),
+                before => format!("{before} before it"),
+            }),
             State::Running => Some("At work".to_owned()),
             State::Failed(failure) => Some(sentence(&failure.message)),
             State::Finished(_) | State::Cancelled => None,

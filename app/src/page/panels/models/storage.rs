@@ -8,7 +8,7 @@ use super::family_label;
 use super::sources::is_busy;
 use crate::amount;
 use crate::message::{Load, Place, Source, Storage, Stored};
-use crate::page::studio::Studio;
+use crate::page::studio::{Engine, Studio};
 use crate::page::widgets::{Button, ButtonSize, Confirm, Glyph, IconButton};
 
 /// The storage.
@@ -35,7 +35,12 @@ pub fn Kept() -> impl IntoView {
     };
     let models = move || {
         if !studio.knows_storage.get() {
-            return view! { <p class="hint">"Asking the browser"</p> }.into_any();
+            let words = match studio.engine.get() {
+                Engine::Elsewhere => "What is kept is told by the engine, which another tab has.",
+                Engine::Stopped(_) => "What is kept is told by the engine, which is off.",
+                _ => "Asking the browser",
+            };
+            return view! { <p class="hint">{words}</p> }.into_any();
         }
         let storage = studio.storage.get();
         if storage.models.is_empty() {

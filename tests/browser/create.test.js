@@ -1,0 +1,185 @@
+// The panel that makes pictures: a first visit, the form, the queue, the viewer, keys, and what assistive technology finds.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { browse, servePage, Tab, visit } from "./page.js";
+
+let browser, server, axe;
+
+before(async () => {
+  server = await servePage();
+  browser = await browse();
+  axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+function onPage(name, body, options) {
+  test(name, async () => {
+    const context = await visit(browser, options);
+    const tab = await Tab.open(context, server.address());
+    try {
+      await body(tab, context);
+      assert.deepEqual(tab.complaints, []);
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+const finished = (tab, count) =>
+  tab.page.waitForFunction((count) => document.querySelectorAll(".thumb").length === count, count, { timeout: 20_000 });
+const sees = (tab, selector) => tab.page.locator(selector).filter({ visible: true }).first().waitFor();
+
+onPage("a first visit explains itself, and one press fetches the model and makes a picture", async (tab) => {
+  await tab.sees("made on your own machine");
+  await tab.sees(/small model, 20\.8 MB, once/);
+  await tab.button("a red circle above a blue square").click();
+  await finished(tab, 1);
+  await tab.sees("128 × 128 · seed 1234");
+  assert.equal(await tab.page.getByLabel("Prompt", { exact: true }).inputValue(), "a red circle above a blue square");
+  await tab.sees("7 / 75");
+});
+
+onPage("each setting is a control, with the model's own value where the form has none", async (tab) => {
+  await tab.load();
+  await tab.panel("Create");
+  const steps = tab.page.getByLabel("Steps", { exact: true }).and(tab.page.getByRole("textbox"));
+  assert.equal(await steps.getAttribute("placeholder"), "4");
+  await steps.fill("0");
+  await tab.sees("Use a whole number from 1 to 1000, or leave it to the model.");
+  await tab.page.getByLabel("Width", { exact: true }).fill("100");
+  await tab.page.keyboard.press("Control+Enter");
+  await tab.sees("Steps and Width cannot be what they say");
+  assert.equal(await tab.page.locator(".thumb").count(), 0);
+  await tab.button("Steps: leave it to the model").click();
+  await tab.button("160 × 96").click();
+  await tab.button("Swap width and height").click();
+  await tab.generate("a fox");
+  await finished(tab, 1);
+  await tab.sees("96 × 160");
+  // what one family has alone is not shown for another
+  await tab.button("Advanced").click();
+  await tab.page.getByLabel("Guidance rescale", { exact: true }).first().waitFor();
+  assert.equal(await tab.page.getByLabel("Crop left").count(), 0);
+});
+
+onPage("a seed is drawn, taken again, and counted up", async (tab) => {
+  await tab.load();
+  const seed = tab.page.locator("#param-seed");
+  await tab.generate("a fox");
+  await finished(tab, 1);
+  assert.equal(await seed.inputValue(), "");
+  await tab.button("The last picture's seed").click();
+  assert.equal(await seed.inputValue(), "1234");
+  await tab.button("The next seed").click();
+  assert.equal(await seed.inputValue(), "1235");
+  await seed.fill("18446744073709551615");
+  await seed.blur();
+  assert.equal(await seed.inputValue(), "18446744073709551615");
+  await tab.button("Draw a seed for each picture").click();
+  assert.equal(await seed.inputValue(), "");
+});
+
+onPage("jobs wait for each other, and each can be cancelled; Esc stops the one that runs", async (tab) => {
+  await tab.load();
+  await tab.generate("endless one");
+  await tab.sees(/Step \d+ of 1000/);
+  await tab.sees(/it\/s/);
+  await tab.generate("two");
+  await tab.generate("three");
+  const items = tab.page.locator(".queue-item");
+  await items.nth(2).waitFor();
+  await items.nth(1).getByRole("button", { name: "Cancel" }).click();
+  await tab.page.locator("h2", { hasText: "Queue" }).click();
+  await tab.page.keyboard.press("Escape");
+  await finished(tab, 1);
+  await tab.sees("three");
+  assert.equal(await items.count(), 0);
+});
+
+onPage("a job that fails says why, until it is put away", async (tab) => {
+  await tab.load();
+  await tab.generate("fail");
+  await tab.sees("The GPU has too little memory for this picture; make it smaller.");
+  await tab.button("Put away").click();
+  await tab.doesNotSee("The GPU has too little memory");
+});
+
+onPage("the viewer goes from picture to picture by keys, and closes by Esc", async (tab) => {
+  await tab.load();
+  await tab.panel("Create");
+  await tab.page.locator("#param-batch").fill("3");
+  await tab.generate("a fox");
+  await finished(tab, 3);
+  await sees(tab, ".frame-button");
+  await tab.button("Open in the viewer").first().click();
+  await tab.sees("1 of 3");
+  await tab.page.keyboard.press("ArrowRight");
+  await tab.sees("2 of 3");
+  await tab.page.keyboard.press("ArrowLeft");
+  await tab.sees("1 of 3");
+  await tab.page.keyboard.press("z");
+  await sees(tab, ".viewer-stage.is-exact");
+  await tab.page.keyboard.press("Escape");
+  await tab.page.locator("dialog.viewer").waitFor({ state: "hidden" });
+});
+
+onPage("keys are told, the form and the theme last", async (tab) => {
+  await tab.page.keyboard.press("?");
+  await tab.dialog.getByText("Cancel the picture that is being made").waitFor();
+  await tab.page.keyboard.press("Escape");
+  await tab.dialog.waitFor({ state: "hidden" });
+  await tab.page.keyboard.press("/");
+  await tab.page.keyboard.type("a hare");
+  await tab.button("Theme: as the system").click();
+  await tab.button("Theme: light").click();
+  await tab.page.reload();
+  await tab.page.locator('html[data-theme="dark"]').waitFor();
+  assert.equal(await tab.page.getByLabel("Prompt", { exact: true }).inputValue(), "a hare");
+});
+
+onPage("without WebGPU the page says which browsers have it, and fetches nothing", async (tab, context) => {
+  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
+  await tab.page.reload();
+  await tab.sees("It needs a browser with WebGPU");
+  await tab.generate("a fox");
+  await tab.sees(/Chrome and Edge have it from version 113/);
+  assert.equal(await tab.page.getByText("Loading").count(), 0);
+});
+
+for (const [name, viewport, colorScheme] of [["phone", { width: 360, height: 780 }, "dark"], ["desk", { width: 1280, height: 800 }, "light"]]) {
+  onPage(`nothing stands in anybody's way at work: ${name}, ${colorScheme}`, async (tab) => {
+    const look = async (where) => {
+      const width = await tab.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.equal(width, 0, `${where} is wider than the screen`);
+      await tab.page.evaluate(axe);
+      const { violations } = await tab.page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+      const told = violations.map(({ impact, id, nodes }) => `${impact} ${id}: ${nodes.map(({ target }) => target).join(", ")}`);
+      assert.deepEqual(told, [], where);
+    };
+    await look("a first visit");
+    await tab.load();
+    await look("models");
+    await tab.generate("endless");
+    await tab.sees(/Step \d+ of 1000/);
+    await tab.generate("fail");
+    await look("a running job");
+    await tab.page.locator(".run").getByRole("button", { name: "Cancel" }).click();
+    await tab.sees("The GPU has too little memory");
+    await tab.generate("a fox");
+    await finished(tab, 1);
+    await tab.button("Advanced").click();
+    await tab.page.getByLabel("Width", { exact: true }).fill("1");
+    await look("a picture and a fault");
+    await tab.button("Open in the viewer").first().click();
+    await tab.sees("1 of 1");
+    await look("the viewer");
+    await tab.page.keyboard.press("Escape");
+  }, { viewport, colorScheme, reducedMotion: "reduce", hasTouch: name === "phone" });
+}

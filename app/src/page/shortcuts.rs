@@ -40,8 +40,13 @@ pub fn Shortcuts(
             "?" if !is_typing(&event) => open.set(true),
             "/" if !is_typing(&event) => {
                 event.prevent_default();
-                studio.panel.set("create");
-                request_animation_frame(|| focus("param-prompt"));
+                // What is hidden cannot be focused, and is shown a moment later.
+                if studio.panel.get_untracked() == "create" {
+                    focus("param-prompt");
+                } else {
+                    studio.panel.set("create");
+                    request_animation_frame(|| focus("param-prompt"));
+                }
             }
             _ => {}
         }

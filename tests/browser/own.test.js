@@ -47,6 +47,7 @@ test("a checkpoint of the user's is read in place, packed, and loaded again", as
   const stages = [...new Set(worker.news.filter((news) => news.loading).map((news) => news.loading.stage))];
   assert.deepEqual(stages, ["device", "weights"]);
   const original = await draw(worker, 1);
+  t.diagnostic(`${new Set(original.rgb).size} different values`);
 
   for (const dtype of ["f16", "q8"]) {
     worker.forget();

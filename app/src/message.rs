@@ -127,7 +127,7 @@ pub enum News {
     /// A picture (a finished one or a preview), ahead of the event that names it; its pixels come in the same message, four
     /// bytes each: red, green, blue and 255.
     Picture(Picture),
-    /// A message was no order; nothing was done.
+    /// A message was no order, or one that could not be followed (a model that is in use is not deleted); nothing was done.
     Misunderstood {
         /// Why.
         message: String,

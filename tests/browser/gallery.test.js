@@ -260,6 +260,15 @@ onPage("settings travel as a file", async (tab) => {
   await tab.sees(/"wrong.json" is not taken: .*unknown field `promt`/);
 });
 
+onPage("on a phone, where nothing can be dropped, settings and pictures are chosen", async (tab) => {
+  await tab.panel("Settings");
+  const chooser = tab.page.waitForEvent("filechooser");
+  await tab.button("Import").click();
+  await (await chooser).setFiles({ name: "picture.png", mimeType: "image/png", buffer: png({ parameters: A1111 }) });
+  await tab.sees(/The settings of "picture.png"/);
+  assert.equal(await field(tab, "Prompt").inputValue(), "a cat");
+}, { viewport: { width: 360, height: 780 } });
+
 onPage("prompts are remembered, found and forgotten", async (tab) => {
   await make(tab, "a red fox", "a blue lake");
   await tab.page.reload();

@@ -48,16 +48,6 @@ test("a checkpoint of the user's is read in place, packed, and loaded again", as
   assert.deepEqual(stages, ["device", "weights"]);
   const original = await draw(worker, 1);
 
-  // Previews come with the steps, each behind its pixels.
-  const previews = worker.changes(1).filter(({ change }) => change.preview).map(({ change }) => change.preview);
-  assert.ok(previews.length >= 1, "no preview came");
-  for (const { name, width, height, seed } of previews) {
-    assert.deepEqual([width, height, seed], [8, 8, 1]);
-    const pixels = worker.news.findIndex((news) => news.picture?.name === name);
-    const event = worker.news.findIndex((news) => news.event?.job?.change?.preview?.name === name);
-    assert.ok(pixels >= 0 && pixels < event);
-  }
-
   for (const dtype of ["f16", "q8"]) {
     worker.forget();
     await worker.sendFile({ pack: { title: `Mine in ${dtype}`, dtype } }, "mine.safetensors", file);
@@ -94,14 +84,30 @@ test("a checkpoint of the user's is read in place, packed, and loaded again", as
   await worker.close();
 });
 
-test("a device that is lost is told within a second, also while nothing is done", async (t) => {
+test("previews come with the steps, and a device that is lost is told within a second, also while nothing is done", async (t) => {
   const worker = await Worker.start(browser, server.address, "losing.js");
   await worker.send({ load: { from: { address: "models/demo" } } });
   const loaded = await worker.wait(outcome, PATIENCE);
   assert.ok(loaded.card, JSON.stringify(loaded));
+  await draw(worker, 1, { ...REQUEST, prompt: "a red circle" });
+
+  // Previews come with the steps, each behind its pixels.
+  const previews = worker.changes(1).filter(({ change }) => change.preview).map(({ change }) => change.preview);
+  assert.ok(previews.length >= 1, "no preview came");
+  for (const { name, width, height, seed } of previews) {
+    assert.deepEqual([width, height, seed], [8, 8, 1]);
+    const pixels = worker.news.findIndex((news) => news.picture?.name === name);
+    const event = worker.news.findIndex((news) => news.event?.job?.change?.preview?.name === name);
+    assert.ok(pixels >= 0 && pixels < event);
+  }
+  // The finished picture says how it was made.
+  const { picture } = worker.news.find((news) => news.picture?.name === "1-0");
+  assert.match(picture.parameters, /^a red circle\nSteps: 2, Sampler: .+, Seed: 1, Size: 64x64, Model: Encaustic's model in the box/);
+
   // The words of the model's own vocabulary.
   const counted = await worker.ask({ count: { id: 1, texts: ["a red circle above a blue square"] } }, (news) => news.counted);
   assert.deepEqual(counted.tokens, [7]);
+
   const begun = performance.now();
   await worker.page.evaluate(() => new BroadcastChannel("lose").postMessage("now"));
   const dead = await worker.wait((news) => news.dead, 20);

@@ -25,10 +25,11 @@ const OFFERS = {
   ],
 };
 
-// Serves the page of `dist` at /NAME/ for any name, with the fake worker behaving as its name says. `pictures` is a folder of what
-// the worker "shown" shows, a file for each prompt.
+// Serves the page of `dist` at /NAME/ for any name, with the fake worker behaving as its name says; /real/ has the real one and
+// the models of `dist`. `pictures` is a folder of what the worker "shown" shows, a file for each prompt.
 export async function servePage(dist = DIST, { pictures } = {}) {
   const starts = new Map();
+  const shards = [];
   const server = createServer(async (request, response) => {
     const answer = (status, type, body) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
@@ -36,16 +37,17 @@ export async function servePage(dist = DIST, { pictures } = {}) {
     if (path === "/favicon.ico") return answer(204, "image/png");
     if (behaviour === undefined) return answer(404, "text/plain", "there is no such page");
     try {
-      if (rest === "worker.js" && behaviour !== "missing") {
+      if (rest === "worker.js" && !["missing", "real"].includes(behaviour)) {
         const nth = (starts.get(behaviour) ?? 0) + 1;
         starts.set(behaviour, nth);
         const worker = await readFile(join(import.meta.dirname, "fake-worker.js"), "utf8");
         return answer(200, TYPES[".js"], `const BEHAVIOUR = ${JSON.stringify(behaviour)}, NTH = ${nth};\n${worker}`);
       }
-      if (rest === "worker.js") return answer(404, "text/plain", "there is no worker");
+      if (rest === "worker.js" && behaviour === "missing") return answer(404, "text/plain", "there is no worker");
       // A service worker that keeps the page would hide from this server what is fetched.
       if (rest === "sw.js") return answer(200, TYPES[".js"], "");
-      if (rest === "models.json") return answer(200, TYPES[".json"], JSON.stringify(OFFERS));
+      if (rest.endsWith(".safetensors")) shards.push(rest);
+      if (rest === "models.json" && behaviour !== "real") return answer(200, TYPES[".json"], JSON.stringify(OFFERS));
       if (rest.startsWith("pictures/")) return answer(200, TYPES[".png"], await readFile(join(pictures, rest.slice("pictures/".length))));
       const name = rest === "" ? "index.html" : rest;
       answer(200, TYPES[extname(name)] ?? "application/octet-stream", await readFile(join(dist, name)));
@@ -58,6 +60,8 @@ export async function servePage(dist = DIST, { pictures } = {}) {
   return {
     origin,
     address: (behaviour = "plain") => `${origin}/${behaviour}/`,
+    // The shards of models that have been fetched.
+    shards,
     // How many workers a page has started.
     starts: (behaviour) => starts.get(behaviour) ?? 0,
     // Every page begins anew.

@@ -18,6 +18,7 @@ const HELP: &str = "cargo xtask CHORE
   wasm clippy    the same with clippy, warnings denied
   web            build what a browser gets into dist/: page, worker and demo model; fetches trunk and the like once
   web quick      the same without the minutes that make it small
+  web test       run the unit tests of what only a browser can do, in Chromium through chromedriver
   web --serve    build it quickly, open it in the browser, and build it anew when a source changes";
 
 fn main() -> ExitCode {
@@ -40,6 +41,7 @@ fn run(words: &[String]) -> Result<()> {
         ["web"] => web::run(&root()?, web::Task::Build(web::Effort::Small)),
         ["web", "quick"] => web::run(&root()?, web::Task::Build(web::Effort::Quick)),
         ["web", "--serve"] => web::run(&root()?, web::Task::Serve),
+        ["web", "test"] => web::unit_tests(&root()?),
         // trunk's hook, not for people
         ["web", "finish"] => web::finish(&root()?),
         [] | ["help" | "-h" | "--help"] => {

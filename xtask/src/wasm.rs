@@ -44,7 +44,7 @@ pub(crate) fn run(root: &Path, tool: Tool) -> Result<()> {
 }
 
 /// A cargo that can build for the target, to be run in the repository.
-fn cargo(root: &Path) -> Result<Command> {
+pub(crate) fn cargo(root: &Path) -> Result<Command> {
     let toolchain = toolchain(root)?;
     let mut cargo = Command::new("cargo");
     // inside `cargo xtask` these name the toolchain that built xtask

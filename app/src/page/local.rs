@@ -23,3 +23,23 @@ fn key(name: &str) -> String {
 fn storage() -> Option<web_sys::Storage> {
     web_sys::window()?.local_storage().ok().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    #[wasm_bindgen_test]
+    fn what_is_kept_is_recalled_and_what_is_strange_is_not() {
+        assert_eq!(recall::<u64>("test-nothing"), None);
+        keep("test", &u64::MAX);
+        assert_eq!(recall::<u64>("test"), Some(u64::MAX));
+        assert_eq!(recall::<Vec<String>>("test"), None);
+        if let Some(storage) = storage() {
+            let _ = storage.remove_item(&key("test"));
+        }
+    }
+}

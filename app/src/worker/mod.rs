@@ -71,8 +71,22 @@ struct Ready {
     tokenizer: Option<Rc<Tokenizer>>,
 }
 
+/// Runs what crates have registered to be run before anything else (Burn's compiler has thousands of such registrations).
+///
+/// Once: where nothing calls this function, the linker wraps every function that JavaScript can call so that it runs all of
+/// them again at each call, which was nearly all that the worker did.
+#[expect(unsafe_code, reason = "the linker's own function, which Rust knows nothing of")]
+fn register() {
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    // SAFETY: the linker makes this function; it takes nothing and gives nothing, and here it is called once, before all else.
+    unsafe { __wasm_call_ctors() }
+}
+
 /// Listens to the page until the worker ends.
 pub fn start() {
+    register();
     post::tell_panics();
     let state = Rc::new(State::default());
     let hears = Rc::clone(&state);

@@ -30,8 +30,13 @@ impl Single {
         let named = |problem: String| refuse(format!("{name}: {problem}"));
         let source = BlobSource::new(file.into()).map_err(named)?;
         let header = Header::read(&source).map_err(|error| named(error.to_string()))?;
-        match inspect(&header).unfit() {
+        let report = inspect(&header);
+        match report.unfit() {
             Some(why) => Err(named(why)),
+            // The command can be given one beside the file.
+            None if !report.has_autoencoder() => {
+                Err(named("the file has no VAE, and here it needs one: get a checkpoint with the VAE in it".to_owned()))
+            }
             None => Ok(Self { training: Training::read(header.metadata()), bytes, source: Rc::new(source), name }),
         }
     }

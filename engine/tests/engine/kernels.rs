@@ -131,6 +131,9 @@ fn convolution() {
         conv(2, 300, 50, [6, 6], 1, 1, 0),
         conv(1, 16, 24, [9, 9], 5, 3, 2),
         conv(1, 6, 7, [8, 8], 1, 2, 1),
+        // more than half a million results: on a GPU, another way
+        conv(2, 4, 64, [70, 64], 3, 1, 1),
+        conv(2, 5, 96, [54, 54], 1, 1, 0),
     ];
     for case in cases {
         let &Conv { batch, channels, outs, size, kernel, stride, padding } = &case;
@@ -214,7 +217,9 @@ fn swish(x: f64, factor: f64) -> f64 {
 fn linear_map() {
     let device = device();
     let mut numbers = Numbers(2);
-    for (rows, inputs, outs) in [(1, 1, 2), (7, 20, 34), (64, 320, 96), (130, 300, 50), (1000, 16, 8), (9, 1300, 100)] {
+    for (rows, inputs, outs) in
+        [(1, 1, 2), (7, 20, 34), (64, 320, 96), (130, 300, 50), (1000, 16, 8), (9, 1300, 100), (8200, 12, 66)]
+    {
         let x = Array::random([rows, inputs], &mut numbers);
         let weight = Array::random([outs, inputs], &mut numbers);
         let bias = Array::random([outs], &mut numbers);

@@ -109,11 +109,6 @@ pub fn read(png: &PngText, catalog: &Catalog) -> Result<Restored, RestoreError> 
     Ok(restored)
 }
 
-/// Reads a text of settings, as [`Infotext`] has it.
-pub fn text(text: &str, catalog: &Catalog) -> Restored {
-    a1111::restore(&Infotext::parse(text), catalog)
-}
-
 fn find(png: &PngText, catalog: &Catalog) -> Result<Restored, RestoreError> {
     // Some programs add a text in A1111's form to their own; where it has settings it is the clearest.
     let parameters = png.get(KEYWORD).filter(|text| !text.trim().is_empty());

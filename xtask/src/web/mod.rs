@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use crate::wasm::toolchain;
+use crate::wasm::{TARGET, cargo, toolchain};
 use crate::{execute, output};
 
 pub(crate) use finish::finish;
@@ -77,6 +77,15 @@ pub(crate) fn run(root: &Path, task: Task) -> Result<()> {
     }
     println!("web: dist/ was built in {} s", begun.elapsed().as_secs());
     weigh(&root.join("dist"), task)
+}
+
+/// Runs the unit tests of what only a browser can do, in Chromium; wants chromedriver on the search path.
+pub(crate) fn unit_tests(root: &Path) -> Result<()> {
+    let tools = tools::find(root)?;
+    let mut tests = cargo(root)?;
+    tests.env(format!("CARGO_TARGET_{}_RUNNER", TARGET.replace('-', "_").to_uppercase()), tools.runner);
+    tests.args(["test", "--release", "--locked", "--package", "encaustic-app", "--features", "ui", "--lib", "--target", TARGET]);
+    execute(&mut tests)
 }
 
 /// Tells what the files weigh, and refuses them if that is too much.

@@ -17,10 +17,15 @@ const TRUNK: &str = "0.21.14";
 /// The version of binaryen, whose `wasm-opt` it is.
 const BINARYEN: &str = "132.0.0";
 
+/// wasm-bindgen's other program.
+const RUNNER: &str = "wasm-bindgen-test-runner";
+
 /// Where the programs are.
 pub(super) struct Tools {
     /// trunk.
     pub(super) trunk: PathBuf,
+    /// What runs WebAssembly's unit tests.
+    pub(super) runner: PathBuf,
     /// The folders that trunk finds the others in.
     folders: Vec<PathBuf>,
 }
@@ -40,14 +45,15 @@ pub(super) fn find(root: &Path) -> Result<Tools> {
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
     // Another version does not understand what its library has left in the file.
     let version = locked(&lock, "wasm-bindgen").context("Cargo.lock has no wasm-bindgen")?;
-    crate_of(&cache, "wasm-bindgen", "wasm-bindgen-cli", version, &["--no-default-features", "--bin", "wasm-bindgen"])?;
+    let both = ["--no-default-features", "--bin", "wasm-bindgen", "--bin", RUNNER];
+    let runner = crate_of(&cache, RUNNER, "wasm-bindgen-cli", version, &both)?;
     let trunk = crate_of(&cache, "trunk", "trunk", TRUNK, &["--locked"])?;
     let mut folders = vec![cache.join("bin")];
     match wasm_opt(&cache) {
         Ok(folder) => folders.push(folder),
         Err(error) => eprintln!("web: trunk is to get wasm-opt by itself, npm does not: {error:#}"),
     }
-    Ok(Tools { trunk, folders })
+    Ok(Tools { trunk, runner, folders })
 }
 
 /// The folder that holds `wasm-opt`.

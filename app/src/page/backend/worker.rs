@@ -34,7 +34,7 @@ impl WorkerBackend {
             // The console has it from the browser already; what bubbles up from here would be told twice.
             event.prevent_default();
             let message = match event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message).filter(|message| !message.is_empty()) {
-                Some(message) => format!("the engine broke down: {message}"),
+                Some(message) => format!("the engine broke down: {}", message.trim_start_matches("Uncaught ")),
                 None => format!("{name} cannot be fetched or is no script: look whether you are connected, then try again"),
             };
             hear(Arrival { news: News::Dead { message, device_lost: false }, pixels: None });

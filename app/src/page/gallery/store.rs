@@ -185,3 +185,69 @@ fn text(record: &Record) -> Result<JsValue, StoreError> {
 fn committed(result: TransactionResult) -> Result<(), StoreError> {
     if result.is_committed() { Ok(()) } else { Err(StoreError::Full) }
 }
+
+#[cfg(test)]
+mod tests {
+    use encaustic_picture::{infotext, png_text};
+    use js_sys::{Uint8Array, Uint8ClampedArray};
+    use wasm_bindgen_futures::JsFuture;
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::super::encode;
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    fn record(id: u64) -> Record {
+        Record {
+            id,
+            seed: u64::MAX,
+            prompt: "a fox".into(),
+            width: 2,
+            height: 1,
+            parameters: "a fox, ü".into(),
+            ..Record::default()
+        }
+    }
+
+    fn file(record: &Record) -> Blob {
+        let pixels = Uint8ClampedArray::from([1, 2, 3, 255, 4, 5, 6, 255].as_slice());
+        encode::picture(record.width, record.height, &pixels, &record.parameters).unwrap()
+    }
+
+    #[wasm_bindgen_test]
+    async fn what_is_put_in_comes_out_until_it_is_thrown_away() {
+        let store = Store::open().await.unwrap();
+        store.clear().await.unwrap();
+        for id in [1, 2] {
+            store.add(&record(id), &file(&record(id)), None).await.unwrap();
+        }
+        // Newest first, and the seed whole.
+        assert_eq!(store.records().await.unwrap(), [record(2), record(1)]);
+
+        let loved = Record { favourite: true, ..record(1) };
+        store.update(&[loved.clone(), record(9)]).await.unwrap();
+        drop(store);
+        let store = Store::open().await.unwrap();
+        assert_eq!(store.records().await.unwrap(), [record(2), loved]);
+        assert_eq!(store.picture(9).await.unwrap_err(), StoreError::Missing);
+
+        store.delete(&[1]).await.unwrap();
+        assert_eq!(store.records().await.unwrap(), [record(2)]);
+        assert_eq!(store.picture(1).await.unwrap_err(), StoreError::Missing);
+        store.clear().await.unwrap();
+        assert_eq!(store.records().await.unwrap(), []);
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_kept_file_says_how_it_was_made() {
+        let store = Store::open().await.unwrap();
+        store.add(&record(3), &file(&record(3)), None).await.unwrap();
+        // A small picture is its own small image.
+        let kept = store.small(3).await.unwrap();
+        let buffer = JsFuture::from(kept.array_buffer()).await.unwrap();
+        let texts = png_text::read(std::io::Cursor::new(Uint8Array::new(&buffer).to_vec())).unwrap();
+        assert_eq!(texts.get(infotext::KEYWORD), Some("a fox, ü"));
+        store.clear().await.unwrap();
+    }
+}

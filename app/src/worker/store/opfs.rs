@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use encaustic_engine::weights::{SourceError, WeightSource};
-use js_sys::{AsyncIterator, Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, AsyncIterator, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
     File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions,
@@ -174,15 +174,11 @@ impl Store for Opfs {
 
     fn read<'a>(&'a self, id: &'a str, name: &'a str) -> Answer<'a, Option<Uint8Array>> {
         Box::pin(async move {
+            // As a blob: to open the file would be in the way of whoever writes to it.
             let Some(handle) = self.handle(id, name, false).await? else { return Ok(None) };
-            let Handle(handle) = &access(&handle, "read-only", name).await?;
-            let failed = |error: JsValue| StoreError::of(name, &error);
-            let length = handle.get_size().map_err(failed)?;
-            let too_large = StoreError::Failed { name: name.to_owned(), why: "it is too large".to_owned() };
-            let length = if length <= f64::from(u32::MAX) { length as u32 } else { return Err(too_large) };
-            let bytes = Uint8Array::new_with_length(length);
-            let read = handle.read_with_js_u8_array_and_options(&bytes, &at(0)).map_err(failed)?;
-            Ok(Some(bytes.subarray(0, read as u32)))
+            let Some(file) = there(wait::<File>(name, handle.get_file()).await)? else { return Ok(None) };
+            let buffer: ArrayBuffer = wait(name, file.array_buffer()).await?;
+            Ok(Some(Uint8Array::new(&buffer)))
         })
     }
 

@@ -38,11 +38,12 @@ pub fn Models() -> impl IntoView {
     }
 }
 
-/// What people call a family.
+/// What people call a family; nothing while the engine has not told its names.
 fn family_label(studio: Studio, id: &str) -> String {
     studio.catalog.with(|catalog| {
         let entry = catalog.families.iter().find(|family| family.id == id);
-        entry.map_or_else(|| id.to_owned(), |family| family.label.clone())
+        let unknown = || if catalog.families.is_empty() { String::new() } else { id.to_owned() };
+        entry.map_or_else(unknown, |family| family.label.clone())
     })
 }
 

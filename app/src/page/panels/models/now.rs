@@ -158,7 +158,7 @@ fn ready(studio: Studio, loaded: &Loaded) -> impl IntoView + use<> {
                 <h2>{title}</h2>
                 <span class="badge badge-good">"Loaded"</span>
             </div>
-            <p class="quiet">{move || family_label(studio, &family)} " \u{b7} " {about}</p>
+            <p class="quiet">{move || facts([family_label(studio, &family), about.clone()])}</p>
             <p class="hint">{facts([device, residency.to_owned(), took])}</p>
             <div class="row">
                 <Button tone=Tone::Primary on_press=move || studio.panel.set("create")>"Make a picture"</Button>

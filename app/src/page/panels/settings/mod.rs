@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use phosphor_leptos::{CIRCLE_HALF, CLOCK_COUNTER_CLOCKWISE, DOWNLOAD_SIMPLE, MOON, SUN, TRASH, UPLOAD_SIMPLE};
 
 use crate::history::History;
+use crate::page::drop;
 use crate::page::gallery::Gallery;
 use crate::page::history::Prompts;
 use crate::page::preferences::Wishes;
@@ -153,7 +154,7 @@ fn Travel() -> impl IntoView {
     let chosen = move || {
         let Some(input) = input.get_untracked() else { return };
         if let Some(file) = input.files().and_then(|files| files.get(0)) {
-            restore::json(studio, file, theme, wishes);
+            drop::take(studio, file);
         }
         // The same file again is a choice, too.
         input.set_value("");
@@ -167,7 +168,8 @@ fn Travel() -> impl IntoView {
         <section class="card settings-group" aria-labelledby="settings-travel">
             <h2 id="settings-travel">"Take them along"</h2>
             <p class="quiet">
-                "The form and these settings as a file of JSON. It can be dropped anywhere on this page, here or on another machine."
+                "The form and these settings as a file of JSON, for another machine. What can be imported can also be dropped anywhere on \
+             this page: such a file, or a picture (PNG) that says how it was made."
             </p>
             <div class="row">
                 <Button icon=DOWNLOAD_SIMPLE on_press=move || restore::export(studio, theme, wishes)>"Export"</Button>
@@ -176,9 +178,9 @@ fn Travel() -> impl IntoView {
             <input
                 node_ref=input
                 type="file"
-                accept="application/json,.json"
+                accept="application/json,.json,image/png,.png"
                 hidden
-                aria-label="A file of settings"
+                aria-label="A file of settings, or a picture"
                 on:change=move |_| chosen()
             />
         </section>

@@ -6,7 +6,7 @@
 // "old" speaks another language, "shown" has real pictures where the server has some; any other name is a healthy worker.
 // Words in a prompt: "die" ends the worker each time, "die-once" the first one, "trap-once" by an uncaught error, "lost-once" with
 // a lost device; "fail" fails, "slow" takes its time, "endless" does not end, "still" has no previews.
-// Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../fatal" ends each worker, ".../none" is not
+// Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../heavy" takes long to the device, ".../fatal" ends each worker, ".../none" is not
 // there; files whose name has "broken" are no models, and to pack one
 // that has "fatal" ends the worker.
 
@@ -111,7 +111,10 @@ async function load({ from, residency }, file) {
   }
   say({ loading: { stage: "device", bytes: of, of } });
   await rest(30);
-  for (const part of [0.5, 1]) say({ loading: { stage: "weights", bytes: Math.round(of * part), of } });
+  for (const part of [0.5, 1]) {
+    say({ loading: { stage: "weights", bytes: Math.round(of * part), of } });
+    if (model.name === "heavy") await rest(1500);
+  }
   loaded = true;
   const card = from === "file" ? { ...CARD, title: undefined, license: undefined } : { ...CARD, title: model.title };
   const seconds = { files: 0.1, device: 0.03, model: 0.01 };

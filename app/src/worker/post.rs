@@ -20,6 +20,17 @@ pub(super) async fn breathe() {
     let _ = JsFuture::from(breathe_in_script()).await;
 }
 
+/// Lets some time pass.
+pub(super) async fn rest(milliseconds: i32) {
+    let timer = Promise::new(&mut |done, _| {
+        // Without a timer it goes on at once.
+        if scope().set_timeout_with_callback_and_timeout_and_arguments_0(&done, milliseconds).is_err() {
+            let _ = done.call0(&JsValue::UNDEFINED);
+        }
+    });
+    let _ = JsFuture::from(timer).await;
+}
+
 /// The worker as the browser sees it.
 pub(super) fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()

@@ -11,9 +11,14 @@ use web_sys::{
     FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle,
 };
 
-use super::super::post::why;
+use super::super::post::{pause, why};
 use super::{Answer, Append, Store, StoreError, manager, there, wait};
 use crate::message::Place;
+
+/// How often a file is tried to be opened that is in use, and seconds between two tries: what has been closed is so a moment later,
+/// and a tab that goes takes a moment to go.
+const TRIES: u32 = 5;
+const PAUSE: f64 = 0.1;
 
 /// The folder of all models.
 const FOLDER: &str = "models";
@@ -83,8 +88,15 @@ async fn access(handle: &FileSystemFileHandle, mode: &str, name: &str) -> Result
     Reflect::set(&options, &"mode".into(), &mode.into()).map_err(failed)?;
     // web-sys knows the method without its options.
     let method: Function = Reflect::get(handle, &"createSyncAccessHandle".into()).map_err(failed)?.unchecked_into();
-    let promise: Promise = method.call1(handle, &options).map_err(failed)?.unchecked_into();
-    Ok(Handle(wait(name, promise).await?))
+    let mut tries = 1;
+    loop {
+        let promise: Promise = method.call1(handle, &options).map_err(failed)?.unchecked_into();
+        match wait(name, promise).await {
+            Err(StoreError::InUse(_)) if tries < TRIES => tries += 1,
+            opened => return opened.map(Handle),
+        }
+        pause(PAUSE).await;
+    }
 }
 
 /// An open file.

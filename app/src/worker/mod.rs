@@ -3,8 +3,9 @@
 //! One thread does everything: messages come in between two tasks of the worker's event loop, which is whenever the engine
 //! waits for the device. So a cancel is heard after the step that runs, and nothing here needs a lock.
 //!
-//! There are two queues. What needs the engine waits for it (loads, packing, commands); what only asks for the storage does not
-//! (what is kept, what a load would mean, deleting). Counting tokens and stopping are done as soon as they are heard.
+//! There are three queues. What needs the engine waits for it (loads, packing, commands); what only asks for the storage does not
+//! (what is kept, deleting), nor for a server that is slow to tell what a load would mean. Counting tokens and stopping are done
+//! as soon as they are heard.
 
 mod blob;
 mod brake;
@@ -49,6 +50,10 @@ struct State {
     inbox: RefCell<Inbox<File>>,
     /// What only asks for the storage.
     desk: RefCell<Inbox<File>>,
+    /// Models to be looked at.
+    looks: RefCell<Inbox<File>>,
+    /// What stops the look that is under way.
+    looking: RefCell<Option<Brake>>,
     /// The load or the packing that is under way: the id that it writes to, and what stops it.
     under_way: RefCell<Option<(Option<String>, Brake)>>,
     /// The model that is being deleted.
@@ -101,6 +106,7 @@ pub fn start() {
     wasm_bindgen_futures::spawn_local(async move {
         let shelf = Rc::new(Shelf::open().await);
         wasm_bindgen_futures::spawn_local(serve_desk(Rc::clone(&state), Rc::clone(&shelf)));
+        wasm_bindgen_futures::spawn_local(serve_looks(Rc::clone(&state), Rc::clone(&shelf)));
         work(state, shelf).await;
     });
     tell(&News::Ready { version: env!("CARGO_PKG_VERSION").to_owned() });
@@ -125,7 +131,14 @@ fn take(message: &MessageEvent, state: &State) -> Result<(), String> {
             tell(&News::Counted { id, tokens: texts.iter().map(|text| count(text) as u32).collect() });
             true
         }
-        order @ (Order::Models | Order::Look(_) | Order::Forget { .. }) => state.desk.borrow_mut().push(order, file),
+        order @ Order::Look(_) => {
+            // Nobody waits any more for what is found for the one before.
+            if let Some(brake) = &*state.looking.borrow() {
+                brake.pull();
+            }
+            state.looks.borrow_mut().push(order, file)
+        }
+        order @ (Order::Models | Order::Forget { .. }) => state.desk.borrow_mut().push(order, file),
         order @ (Order::Load(_) | Order::Pack(_) | Order::Command(_)) => state.inbox.borrow_mut().push(order, file),
     };
     if has_room { Ok(()) } else { Err(format!("{MOST_ORDERS} orders are waiting already; try again later")) }
@@ -202,12 +215,8 @@ impl State {
 /// Answers what only asks for the storage, in turn.
 async fn serve_desk(state: Rc<State>, shelf: Rc<Shelf>) {
     loop {
-        let (order, file) = poll_fn(|context| state.desk.borrow_mut().poll_order(context)).await;
+        let (order, _) = poll_fn(|context| state.desk.borrow_mut().poll_order(context)).await;
         match order {
-            Order::Look(load) => match look::look(&shelf, &load, file).await {
-                Ok(outlook) => tell(&News::Outlook(Box::new(outlook))),
-                Err(failure) => tell(&News::NotSeen(failure)),
-            },
             Order::Forget { id } => {
                 let forgotten = match state.let_go(&id) {
                     Ok(()) => {
@@ -228,8 +237,27 @@ async fn serve_desk(state: Rc<State>, shelf: Rc<Shelf>) {
     }
 }
 
+/// Looks at models, in turn. Every look has an answer, but one that another has followed is not worth waiting for.
+async fn serve_looks(state: Rc<State>, shelf: Rc<Shelf>) {
+    loop {
+        let (order, file) = poll_fn(|context| state.looks.borrow_mut().poll_order(context)).await;
+        let Order::Look(load) = order else { continue };
+        let brake = Brake::default();
+        if !state.looks.borrow().is_empty() {
+            brake.pull();
+        }
+        state.looking.replace(Some(brake.clone()));
+        let seen = look::look(&shelf, &load, file, &brake).await;
+        state.looking.replace(None);
+        tell(&match seen {
+            Ok(outlook) => News::Outlook(Box::new(outlook)),
+            Err(failure) => News::NotSeen(failure),
+        });
+    }
+}
+
 async fn tell_models(state: &State, shelf: &Shelf) {
-    let models = shelf.list(state.busy().as_deref()).await;
+    let models = shelf.list(&|id| state.busy().as_deref() == Some(id)).await;
     tell(&News::Models(models));
 }
 

@@ -1,6 +1,6 @@
 //! The way out of the worker: messages to the page, and the time that things take.
 
-use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -13,6 +13,9 @@ extern "C" {
     /// Of `boot.js`: lets messages that wait come in. It uses no timer, which a hidden tab would slow down.
     #[wasm_bindgen(js_name = breathe)]
     fn breathe_in_script() -> Promise;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(then: &Function, milliseconds: f64) -> JsValue;
 }
 
 /// Lets messages that wait come in.
@@ -20,15 +23,12 @@ pub(super) async fn breathe() {
     let _ = JsFuture::from(breathe_in_script()).await;
 }
 
-/// Lets some time pass.
-pub(super) async fn rest(milliseconds: i32) {
-    let timer = Promise::new(&mut |done, _| {
-        // Without a timer it goes on at once.
-        if scope().set_timeout_with_callback_and_timeout_and_arguments_0(&done, milliseconds).is_err() {
-            let _ = done.call0(&JsValue::UNDEFINED);
-        }
+/// Waits. What must not wait longer where the tab is hidden does not use this.
+pub(super) async fn pause(seconds: f64) {
+    let passed = Promise::new(&mut |done, _| {
+        set_timeout(&done, seconds * 1000.0);
     });
-    let _ = JsFuture::from(timer).await;
+    let _ = JsFuture::from(passed).await;
 }
 
 /// The worker as the browser sees it.

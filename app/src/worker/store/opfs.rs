@@ -11,19 +11,19 @@ use web_sys::{
     FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle,
 };
 
-use super::super::post::{rest, why};
+use super::super::post::{pause, why};
 use super::{Answer, Append, Store, StoreError, manager, there, wait};
 use crate::message::Place;
 
 /// The folder of all models.
 const FOLDER: &str = "models";
 
-/// How often a file is asked for again that is in use. The browser closes the files of a worker that was ended (broken down, or
+/// How often a file is asked for that is in use. The browser closes the files of a worker that was ended (broken down, or
 /// another tab took the engine) in its own time.
 const TRIES: u32 = 10;
 
-/// Milliseconds between two tries.
-const PAUSE: i32 = 150;
+/// Seconds between two tries.
+const PAUSE: f64 = 0.15;
 
 /// The private file system.
 pub(super) struct Opfs {
@@ -83,26 +83,23 @@ async fn names(folder: &FileSystemDirectoryHandle) -> Result<Vec<String>, StoreE
     }
 }
 
-/// A file's contents, as soon as a worker that has just been ended has let go of it.
+/// A file's contents, as soon as a worker that has just been ended has let go of it. Several may read one at a time, where the
+/// browser knows modes; whoever writes is alone.
 async fn access(handle: &FileSystemFileHandle, mode: &str, name: &str) -> Result<Handle, StoreError> {
-    for _ in 0..TRIES {
-        match access_now(handle, mode, name).await {
-            Err(StoreError::InUse(_)) => rest(PAUSE).await,
-            other => return other,
-        }
-    }
-    access_now(handle, mode, name).await
-}
-
-/// A file's contents. Several may read one at a time, where the browser knows modes; whoever writes is alone.
-async fn access_now(handle: &FileSystemFileHandle, mode: &str, name: &str) -> Result<Handle, StoreError> {
     let failed = |error: JsValue| StoreError::of(name, &error);
     let options = Object::new();
     Reflect::set(&options, &"mode".into(), &mode.into()).map_err(failed)?;
     // web-sys knows the method without its options.
     let method: Function = Reflect::get(handle, &"createSyncAccessHandle".into()).map_err(failed)?.unchecked_into();
-    let promise: Promise = method.call1(handle, &options).map_err(failed)?.unchecked_into();
-    Ok(Handle(wait(name, promise).await?))
+    let mut tries = 1;
+    loop {
+        let promise: Promise = method.call1(handle, &options).map_err(failed)?.unchecked_into();
+        match wait(name, promise).await {
+            Err(StoreError::InUse(_)) if tries < TRIES => tries += 1,
+            opened => return opened.map(Handle),
+        }
+        pause(PAUSE).await;
+    }
 }
 
 /// An open file.

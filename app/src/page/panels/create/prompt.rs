@@ -8,11 +8,14 @@ use leptos::prelude::*;
 use crate::form;
 use crate::page::history::HistoryButton;
 use crate::page::maker::{Maker, control, param};
-use crate::page::studio::Studio;
+use crate::page::studio::{Engine, Studio};
 use crate::page::widgets::{Field, TextArea};
 
 /// How long nobody types before tokens are counted.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How many tokens most models read at once.
+const USUAL_CHUNK: u32 = 75;
 
 /// Prompt and negative prompt, with their tokens.
 #[component]
@@ -20,11 +23,13 @@ pub fn Prompts() -> impl IntoView {
     let (studio, maker) = (Studio::here(), Maker::here());
     let texts = Memo::new(move |_| studio.request.with(|request| vec![request.prompt.clone(), request.negative.clone()]));
     let chunk = Memo::new(move |_| maker.card().map(|card| card.chunk_tokens));
+    let is_heard = Memo::new(move |_| studio.engine.get() == Engine::Ready);
     let mut count = debounce(PAUSE, move |texts| studio.count(texts));
     Effect::new(move || {
         let texts = texts.get();
-        // Only a model knows its tokens.
-        if chunk.get().is_some() {
+        // A model has tokens of its own; before it is there, the worker counts with the tokenizer that most have.
+        chunk.track();
+        if is_heard.get() {
             count(texts);
         }
     });
@@ -49,8 +54,9 @@ fn one(
 ) -> impl IntoView {
     let aside = move || {
         let count = move || {
-            let chunk = chunk.get().filter(|chunk| *chunk > 0)?;
             let tokens = tokens.get();
+            // Without a model, only what has been counted is told.
+            let chunk = chunk.get().or((tokens > 0).then_some(USUAL_CHUNK)).filter(|chunk| *chunk > 0)?;
             let parts = tokens.div_ceil(chunk).max(1);
             let label = format!("{tokens} of {} tokens", parts * chunk);
             let title = (parts > 1).then(|| format!("The prompt is read in {parts} parts of {chunk} tokens."));

@@ -70,7 +70,6 @@ impl Studio {
     pub fn look(self, load: Load, file: Option<&File>, title: &str) {
         let looked = Looked { load: load.clone(), file: file.cloned(), title: title.to_owned(), found: Found::Waiting };
         self.looked.set(Some(looked));
-        self.outlook.set(None);
         self.send(&Order::Look(load), file);
     }
 

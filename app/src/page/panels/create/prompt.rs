@@ -57,8 +57,9 @@ fn one(
 ) -> impl IntoView {
     let aside = move || {
         let count = move || {
-            let chunk = chunk.get().filter(|chunk| *chunk > 0)?;
             let tokens = tokens.get();
+            // Without a model, only what has been counted is told.
+            let chunk = chunk.get().or((tokens > 0).then_some(USUAL_CHUNK)).filter(|chunk| *chunk > 0)?;
             let parts = tokens.div_ceil(chunk).max(1);
             let label = format!("{tokens} of {} tokens", parts * chunk);
             let title = (parts > 1).then(|| format!("The prompt is read in {parts} parts of {chunk} tokens."));

@@ -100,6 +100,8 @@ pub enum News {
     Loading(Loading),
     /// The model is there.
     Loaded(Box<Loaded>),
+    /// A load that waited for a picture to be finished is taken back, and the model from before is there as ever.
+    StillLoaded(Box<Loaded>),
     /// Nothing came of a look.
     NotSeen(Failure),
     /// There is no model now.
@@ -331,7 +333,8 @@ mod tests {
             News::Ready { version: "0.1.0".into() },
             News::Models(Storage::default()),
             News::Loading(Loading { stage: LoadStage::Files, bytes: 1, of: 2 }),
-            News::Loaded(Box::new(loaded)),
+            News::Loaded(Box::new(loaded.clone())),
+            News::StillLoaded(Box::new(loaded)),
             News::NotSeen(failure.clone()),
             News::NotLoaded(failure),
             News::Counted { id: 1, tokens: vec![3] },

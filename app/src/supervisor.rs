@@ -110,6 +110,13 @@ impl<F: Clone> Supervisor<F> {
         entry.is_unwanted
     }
 
+    /// The first model that was on its way is taken back before its time; the one before it stays.
+    pub fn withdrawn(&mut self) {
+        if let Some(place) = self.coming() {
+            self.entries.remove(place);
+        }
+    }
+
     /// A job has come to its end. One that `worked` shows that workers do not die of everything.
     pub fn ended(&mut self, job: JobId, worked: bool) {
         self.entries.retain(|entry| !entry.is_job(job));
@@ -381,6 +388,15 @@ mod tests {
         books.loaded();
         books.sent(load("b"));
         assert!(!books.not_loaded());
+    }
+
+    #[test]
+    fn a_load_that_is_taken_back_leaves_the_model_from_before() {
+        let mut books = books([load("a"), job(1), load("b")]);
+        books.loaded();
+        books.stopped();
+        books.withdrawn();
+        assert_eq!(books.died(0.0, Some(JobId(1))).again, [load("a"), job(1)]);
     }
 
     #[test]

@@ -90,6 +90,10 @@ async function look({ from }, file) {
 
 let stopped = false;
 let loaded = false;
+// What was said of the model that is loaded.
+let ready;
+// Loads that wait for their turn.
+const waiting = [];
 
 async function load({ from, residency }, file) {
   loaded = false;
@@ -118,7 +122,8 @@ async function load({ from, residency }, file) {
   loaded = true;
   const card = from === "file" ? { ...CARD, title: undefined, license: undefined } : { ...CARD, title: model.title };
   const seconds = { files: 0.1, device: 0.03, model: 0.01 };
-  say({ loaded: { card, bytes: of, device: DEVICE, precision: "f16", residency: residency ?? "all", seconds } });
+  ready = { card, bytes: of, device: DEVICE, precision: "f16", residency: residency ?? "all", seconds };
+  say({ loaded: ready });
 }
 
 async function pack({ title, dtype }, file) {
@@ -215,6 +220,17 @@ async function run({ job, request }) {
   tell({ finished: images });
 }
 
+// Whether a load or a packing is under way.
+let isBusy = false;
+const atWork = async (work) => {
+  isBusy = true;
+  try {
+    await work();
+  } finally {
+    isBusy = false;
+  }
+};
+
 // Everything but a stop and a cancel waits for its turn.
 let turn = Promise.resolve();
 const inTurn = (work, sad) => {
@@ -229,10 +245,23 @@ self.onmessage = ({ data }) => {
   const file = data.file;
   if (BEHAVIOUR === "silent" || (BEHAVIOUR === "mute-once" && NTH === 1)) return;
   if (order === "models") tellModels();
-  else if (order === "stop") stopped = true;
+  else if (order === "stop") {
+    if (isBusy || waiting.length === 0) stopped = true;
+    else {
+      waiting.shift().isWithdrawn = true;
+      say(loaded ? { still_loaded: ready } : { not_loaded: failure("model", "stopped before it had begun") });
+    }
+  }
   else if (order.look) look(order.look, file).catch((error) => say({ not_seen: error }));
-  else if (order.load) inTurn(() => load(order.load, file), "not_loaded");
-  else if (order.pack) inTurn(() => pack(order.pack, file), "not_packed");
+  else if (order.load) {
+    const ticket = {};
+    waiting.push(ticket);
+    inTurn(async () => {
+      if (ticket.isWithdrawn) return;
+      waiting.shift();
+      await atWork(() => load(order.load, file));
+    }, "not_loaded");
+  } else if (order.pack) inTurn(() => atWork(() => pack(order.pack, file)), "not_packed");
   else if (order.forget) inTurn(async () => keep((await kept()).filter(({ id }) => id !== order.forget.id)), "not_loaded");
   else if (order.count) say({ counted: { id: order.count.id, tokens: order.count.texts.map((text) => text.split(/[\s,]+/).filter(Boolean).length) } });
   else if (order.command === "describe") say({ event: { catalog: CATALOG } });

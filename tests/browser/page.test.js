@@ -227,6 +227,22 @@ onPage("a load that hears no stop offers none", "plain", async (tab) => {
   await tab.sees("Fake Graphics 4000");
 });
 
+onPage("a load that waits for a picture is taken back, and the model from before is still there", "plain", async (tab) => {
+  await tab.load();
+  await tab.generate("endless");
+  await tab.sees(/Step \d+ of 1000/);
+  await tab.panel("Models");
+  await tab.page.getByLabel("Address of the folder").fill("models/other");
+  await tab.page.keyboard.press("Enter");
+  await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
+  await tab.button("Stop", { exact: true }).first().click();
+  await tab.sees("Fake Graphics 4000");
+  await tab.panel("Create");
+  await tab.page.keyboard.press("Escape");
+  await tab.generate("a hare");
+  await finished(tab, "a hare");
+});
+
 onPage("tokens are counted before there is a model", "plain", async (tab) => {
   await tab.panel("Create");
   await tab.page.getByLabel("Prompt", { exact: true }).fill("three small words");

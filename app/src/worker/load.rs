@@ -76,7 +76,6 @@ impl Loader {
         let mut card = card(engine.model()).map_err(|error| error.failure())?;
         card.title = card.title.or(title);
         card.license = card.license.or(license);
-        let ready = Ready { id, title: card.title.clone(), residency, vault, tokenizer: engine.model().tokenizer() };
         let loaded = Loaded {
             card,
             bytes,
@@ -85,6 +84,8 @@ impl Loader {
             residency,
             seconds: LoadSeconds { files: fetched - begun, device: opened - fetched, model: seconds() - opened },
         };
+        let (title, tokenizer) = (loaded.card.title.clone(), engine.model().tokenizer());
+        let ready = Ready { id, title, residency, loaded: loaded.clone(), vault, tokenizer };
         Ok((engine, ready, loaded))
     }
 

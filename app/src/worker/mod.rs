@@ -34,7 +34,7 @@ use wasm_bindgen::prelude::Closure;
 use web_sys::{File, MessageEvent};
 
 use crate::inbox::{Inbox, MOST_ORDERS};
-use crate::message::{Load, News, Order, Pack, Residency, Source};
+use crate::message::{Load, Loaded, News, Order, Pack, Residency, Source};
 use crate::ranges;
 use brake::Brake;
 use files::Vault;
@@ -71,6 +71,8 @@ struct Ready {
     /// What it is called.
     title: Option<String>,
     residency: Residency,
+    /// What the page was told of it.
+    loaded: Loaded,
     /// Its open files.
     vault: Rc<Vault>,
     tokenizer: Option<Rc<Tokenizer>>,
@@ -153,7 +155,10 @@ impl State {
         }
         let stopped = || Failure { kind: FailureKind::Model, message: "stopped before it had begun".to_owned() };
         match self.inbox.borrow_mut().withdraw() {
-            Some(Order::Load(_)) => tell(&News::NotLoaded(stopped())),
+            Some(Order::Load(_)) => tell(&match &*self.ready.borrow() {
+                Some(ready) => News::StillLoaded(Box::new(ready.loaded.clone())),
+                None => News::NotLoaded(stopped()),
+            }),
             Some(Order::Pack(_)) => tell(&News::NotPacked(stopped())),
             _ => {}
         }

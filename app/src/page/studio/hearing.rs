@@ -34,6 +34,13 @@ impl Studio {
                     self.model.set(Model::Ready(loaded));
                 }
             }
+            News::StillLoaded(loaded) => {
+                self.coming.update_value(|coming| *coming = coming.saturating_sub(1));
+                self.books.update_value(|books| books.withdrawn());
+                if !self.is_coming() {
+                    self.model.set(Model::Ready(loaded));
+                }
+            }
             News::NotSeen(failure) => {
                 if self.is_newest_look() {
                     self.found(Found::Nothing(failure));

@@ -125,6 +125,22 @@ pub fn nudge(param: &Param, from: &Value, by: i32) -> Option<Value> {
     }
 }
 
+/// A text as the setting reads it: half the world writes "7,5".
+pub fn pointed(param: &Param, text: &str) -> String {
+    let is_number = matches!(param.range, Range::Number { .. });
+    if is_number && !text.contains('.') { text.replacen(',', ".", 1) } else { text.to_owned() }
+}
+
+/// The seed after the form's own, or after those of the last job, `made`, if it began with the form's: a job of four pictures has
+/// taken four seeds.
+pub fn next_seed(own: Option<u64>, made: &[u64]) -> Option<u64> {
+    let last = match own {
+        Some(own) if !made.contains(&own) => Some(own),
+        _ => made.last().copied(),
+    };
+    last.map(|seed| seed.wrapping_add(1))
+}
+
 /// What is wrong with a value, as its field says it; `multiple_of` is the model's own wish for widths and heights.
 pub fn fault(param: &Param, value: &Value, catalog: &Catalog, multiple_of: u32) -> Option<String> {
     let is_unknown = match param.range {
@@ -238,6 +254,34 @@ mod tests {
         assert_eq!(listed(&words[..2]), "Steps and Width");
         assert_eq!(listed(&words[..1]), "Steps");
         assert_eq!(listed(&[]), "");
+    }
+
+    #[test]
+    fn a_comma_is_a_point_where_there_are_fractions() {
+        for (id, text, read) in [
+            ("cfg", "7,5", "7.5"),
+            ("cfg", "7.5", "7.5"),
+            ("cfg", "1,000.5", "1,000.5"),
+            ("steps", "1,5", "1,5"),
+            ("prompt", "a, b", "a, b"),
+        ] {
+            assert_eq!(pointed(param(id), text), read, "{id} {text}");
+        }
+    }
+
+    #[test]
+    fn the_next_seed_is_one_that_was_not_taken() {
+        for (own, made, next) in [
+            (None, vec![], None),
+            (None, vec![7], Some(8)),
+            (None, vec![7, 8, 9], Some(10)),
+            (Some(7), vec![7, 8, 9], Some(10)),
+            (Some(10), vec![7, 8, 9], Some(11)),
+            (Some(3), vec![], Some(4)),
+            (Some(u64::MAX), vec![], Some(0)),
+        ] {
+            assert_eq!(next_seed(own, &made), next, "{own:?} {made:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use encaustic_protocol::Request;
+use encaustic_picture::infotext::{Infotext, KEYWORD};
+use encaustic_picture::png_text::PngText;
+use encaustic_picture::restore;
+use encaustic_protocol::{Catalog, PARAMS, Request, Value};
 use serde::{Deserialize, Serialize};
 
 /// How long a picture that was removed can be had back, in milliseconds.
@@ -42,8 +45,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// The request that makes this very picture again, on its own.
-    pub fn request(&self) -> Request {
+    /// The request that makes this very picture again, on its own. What it had left to the model is filled in as far as the picture
+    /// tells: another model would take something else. `catalog` knows the names that people read.
+    pub fn request(&self, catalog: &Catalog) -> Request {
         let whole = serde_json::from_value(self.request.clone()).unwrap_or_else(|_| Request {
             prompt: self.prompt.clone(),
             negative: self.negative.clone(),
@@ -51,7 +55,30 @@ impl Record {
             height: Some(self.height),
             ..Request::default()
         });
-        Request { seed: Some(self.seed), batch: 1, ..whole }
+        let mut request = Request { seed: Some(self.seed), batch: 1, ..whole };
+        let told = self.told(catalog);
+        for param in PARAMS {
+            if (param.get)(&request) == Value::Auto {
+                // A value that was read for this setting fits into it.
+                let _ = (param.set)(&mut request, (param.get)(&told));
+            }
+        }
+        let side = |side: u32| (side > 0).then_some(side);
+        request.width = request.width.or(side(self.width));
+        request.height = request.height.or(side(self.height));
+        request
+    }
+
+    /// What the picture's own text says.
+    fn told(&self, catalog: &Catalog) -> Request {
+        let entries = vec![(KEYWORD.to_owned(), self.parameters.clone())];
+        let text = PngText { width: self.width, height: self.height, entries, damage: None };
+        let Ok(mut told) = restore::read(&text, catalog).map(|restored| restored.request) else { return Request::default() };
+        // What A1111 would have taken is not what was taken here.
+        if Infotext::parse(&self.parameters).get("Schedule type").is_none() {
+            told.schedule = None;
+        }
+        told
     }
 
     /// A name for its file, which every system takes: the seed, and how the prompt begins.
@@ -96,6 +123,12 @@ pub fn id(made_at: u64, chance: f64) -> u64 {
     made_at.saturating_mul(STEPS).saturating_add((chance * STEPS as f64) as u64)
 }
 
+/// The id of a picture that comes after the one with the id `last`: those of one job have the same time, and chance alone would give
+/// two of them the same.
+pub fn id_after(last: u64, made_at: u64, chance: f64) -> u64 {
+    id(made_at, chance).max(last.saturating_add(1))
+}
+
 /// What is looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
@@ -130,8 +163,8 @@ impl Query {
 }
 
 /// The oldest pictures beyond the first `keep`, newest first in `records`; favourites neither count nor go.
-pub fn beyond(records: &[Record], keep: usize) -> Vec<u64> {
-    records.iter().filter(|record| record.is_shown() && !record.favourite).skip(keep).map(|record| record.id).collect()
+pub fn beyond<'a>(records: impl IntoIterator<Item = &'a Record>, keep: usize) -> Vec<u64> {
+    records.into_iter().filter(|record| record.is_shown() && !record.favourite).skip(keep).map(|record| record.id).collect()
 }
 
 /// Which pictures are chosen.
@@ -237,13 +270,22 @@ mod tests {
     fn a_record_gives_its_request_back() {
         let request = Request { prompt: "x".into(), seed: Some(5), batch: 4, steps: Some(9), ..Request::default() };
         let mut record = Record { seed: 7, request: serde_json::to_value(&request).unwrap(), ..record(7, "x") };
-        assert_eq!(record.request(), Request { seed: Some(7), batch: 1, ..request });
+        let none = Catalog::default();
+        assert_eq!(record.request(&none), Request { seed: Some(7), batch: 1, ..request.clone() });
+        // What was left to the model is what the model took.
+        (record.width, record.height) = (96, 64);
+        record.parameters = "x\nSteps: 4, Sampler: DDIM, CFG scale: 3, Seed: 7, Size: 96x64".into();
+        let filled = record.request(&none);
+        assert_eq!((filled.steps, filled.width, filled.height, filled.cfg), (Some(9), Some(96), Some(64), Some(3.0)));
+        assert_eq!((filled.sampler.is_some(), filled.schedule), (true, None));
+        record.parameters = String::new();
+        assert_eq!(record.request(&none).width, Some(96));
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
         // Of a later version.
         record.request = serde_json::json!({"prompt": "x", "wings": 2});
         (record.width, record.height) = (64, 128);
-        let known = record.request();
+        let known = record.request(&none);
         assert_eq!((known.prompt.as_str(), known.seed, known.width), ("x", Some(7), Some(64)));
         // Of an earlier one.
         assert_eq!(serde_json::from_str::<Record>(r#"{"id": 3, "seed": 4}"#).unwrap().seed, 4);
@@ -269,6 +311,22 @@ mod tests {
         assert_eq!(beyond(&records, 1), [2, 0]);
         assert_eq!(beyond(&records, 0), [5, 2, 0]);
         assert_eq!(beyond(&records, 3), [0; 0]);
+    }
+
+    #[test]
+    fn pictures_of_one_moment_have_ids_of_their_own() {
+        let now = 1_790_000_000_000;
+        let mut last = 0;
+        let mut ids = BTreeSet::new();
+        for number in 0..64 {
+            // The worst that chance can do.
+            last = id_after(last, now, if number % 3 == 0 { 0.999 } else { 0.25 });
+            assert!(ids.insert(last));
+        }
+        assert_eq!(ids.len(), 64);
+        // A clock that was set back.
+        assert_eq!(id_after(last, now - 60_000, 0.5), last + 1);
+        assert_eq!(id_after(last, now + 60_000, 0.5), id(now + 60_000, 0.5));
     }
 
     #[test]

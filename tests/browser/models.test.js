@@ -101,7 +101,7 @@ onPanel("an address is understood, or what is wrong with it is told", "plain", a
 
 onPanel("what may not go well is told, and can be tried", "plain", async (tab) => {
   const field = tab.page.getByLabel("Address of the folder");
-  await field.fill("https://example.org/models/heavy");
+  await field.fill("https://example.org/models/doubtful");
   await field.press("Enter");
   await tab.dialog.getByText("This model needs more graphics memory than this device probably has; take a smaller one.").waitFor();
   await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();

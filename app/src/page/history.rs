@@ -9,8 +9,9 @@ use wasm_bindgen::JsCast;
 
 use super::local;
 use super::preferences::Wishes;
+use super::shortcuts::PROMPT;
 use super::studio::Studio;
-use super::widgets::{ButtonSize, IconButton, unique};
+use super::widgets::{ButtonSize, IconButton, focus, unique};
 use crate::history::{History, Used};
 
 /// Where they are kept.
@@ -27,6 +28,7 @@ impl Prompts {
     /// The last visit's, to which every job adds its own, put where components find them.
     pub fn provide(studio: Studio, wishes: Wishes) -> Self {
         let prompts = RwSignal::new(local::recall(NAME).unwrap_or_default());
+        local::follow(NAME, prompts);
         Effect::watch(move || prompts.get(), |prompts: &History, _, _| local::keep(NAME, prompts), false);
         let last = StoredValue::new(None::<JobId>);
         Effect::new(move || {
@@ -37,7 +39,13 @@ impl Prompts {
             if last.get_value().is_none_or(|last| last < id) {
                 last.set_value(Some(id));
                 if wishes.0.with_untracked(|wishes| wishes.history) {
-                    prompts.update(|prompts| prompts.add(&prompt, &negative));
+                    prompts.update(|prompts| {
+                        // Another tab may have added its own a moment ago.
+                        if let Some(kept) = local::recall(NAME) {
+                            *prompts = kept;
+                        }
+                        prompts.add(&prompt, &negative);
+                    });
                 }
             }
         });
@@ -124,6 +132,19 @@ fn HistoryMenu() -> impl IntoView {
             _ => {}
         }
     };
+    // Whoever forgets one by keys goes on with the next.
+    let forget = move |prompt: &str| {
+        let at = found.with_untracked(|found| found.iter().position(|used| used.prompt == prompt)).unwrap_or_default();
+        prompts.0.update(|prompts| prompts.remove(prompt));
+        request_animation_frame(move || stay(root, at));
+    };
+    let left = move |event: ev::FocusEvent| {
+        let to = event.related_target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
+        let is_outside = to.is_some_and(|to| root.get_untracked().is_some_and(|root| !root.contains(Some(&to))));
+        if is_outside {
+            open.set(false);
+        }
+    };
     let item = move |used: Used| {
         let prompt = used.prompt.clone();
         let negative = (!used.negative.is_empty())
@@ -139,7 +160,7 @@ fn HistoryMenu() -> impl IntoView {
                     icon=X
                     label="Forget this prompt"
                     size=ButtonSize::Small
-                    on_press=move || prompts.0.update(|prompts| prompts.remove(&prompt))
+                    on_press=move || forget(&prompt)
                 />
             </li>
         }
@@ -153,7 +174,7 @@ fn HistoryMenu() -> impl IntoView {
                     found.with(Vec::is_empty).then(|| view! { <p class="hint history-none">"No prompt has these words."</p> })
                 };
                 view! {
-                    <div class="history-list" id=id role="dialog" aria-label="Prompts that were used">
+                    <div class="history-list" id=id role="dialog" tabindex="-1" aria-label="Prompts that were used">
                         <input
                             node_ref=search
                             class="input"
@@ -173,7 +194,7 @@ fn HistoryMenu() -> impl IntoView {
         }
     };
     view! {
-        <span class="history" node_ref=root on:keydown=keys>
+        <span class="history" node_ref=root on:keydown=keys on:focusout=left>
             <IconButton
                 icon=CLOCK_COUNTER_CLOCKWISE
                 label="Prompts that were used"
@@ -184,6 +205,22 @@ fn HistoryMenu() -> impl IntoView {
             />
             {list}
         </span>
+    }
+}
+
+/// Gives the focus to the button that forgets the prompt in place `at`, or the last one; to the search if there is none, and to the
+/// prompt itself when nothing is remembered any more.
+fn stay(root: NodeRef<html::Span>, at: usize) {
+    let Some(root) = root.try_get_untracked().flatten() else { return focus(PROMPT) };
+    let Ok(buttons) = root.query_selector_all(".history-item > .button") else { return };
+    let last = buttons.length().checked_sub(1);
+    let next = last.and_then(|last| buttons.item(last.min(u32::try_from(at).unwrap_or(last))));
+    let next = next.or_else(|| root.query_selector("input").ok().flatten().map(Into::into));
+    match next.and_then(|next| next.dyn_into::<web_sys::HtmlElement>().ok()) {
+        Some(next) => {
+            let _ = next.focus();
+        }
+        None => focus(PROMPT),
     }
 }
 

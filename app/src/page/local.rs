@@ -1,5 +1,7 @@
 //! What the page keeps in `localStorage`: small things, as JSON, each under a name of its own.
 
+use leptos::ev;
+use leptos::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +16,22 @@ pub fn keep<T: Serialize>(name: &str, what: &T) {
     if let (Some(storage), Ok(text)) = (storage(), serde_json::to_string(what)) {
         let _ = storage.set_item(&key(name), &text);
     }
+}
+
+/// Takes over what another tab keeps under a name, for as long as the page lives: what this one keeps next does not undo it.
+pub fn follow<T>(name: &'static str, signal: RwSignal<T>)
+where
+    T: DeserializeOwned + PartialEq + Send + Sync + 'static,
+{
+    let _listens = window_event_listener(ev::storage, move |event| {
+        // Without a name, all of it was thrown away: this tab still has its own.
+        if event.key().as_deref() != Some(key(name).as_str()) {
+            return;
+        }
+        if let Some(kept) = recall::<T>(name).filter(|kept| signal.with_untracked(|known| known != kept)) {
+            signal.set(kept);
+        }
+    });
 }
 
 fn key(name: &str) -> String {

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use encaustic_protocol::{Card, ImageRef, JobId, PARAMS, Param, Request, Value};
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use web_sys::HtmlElement;
 
 use super::local;
 use super::studio::{Model, Studio};
 use super::webgpu;
+use super::widgets::focus;
 use crate::form;
 use crate::jobs::State;
 use crate::message::{Load, Source};
@@ -32,8 +31,6 @@ pub struct Maker {
     studio: Studio,
     /// What stands in boxes and is no value: texts by the ids of their settings.
     pub drafts: RwSignal<BTreeMap<&'static str, String>>,
-    /// Whether a picture is wanted as soon as the model is there.
-    pub pending: RwSignal<bool>,
     /// The name of this session's picture that is looked at; `None` for the newest.
     pub shown: RwSignal<Option<String>>,
     /// Whether the advanced settings are in sight.
@@ -46,13 +43,8 @@ impl Maker {
         if let Some(request) = local::recall::<Request>(NAME) {
             studio.request.set(request);
         }
-        let maker = Self {
-            studio,
-            drafts: RwSignal::new(BTreeMap::new()),
-            pending: RwSignal::new(false),
-            shown: RwSignal::new(None),
-            advanced: RwSignal::new(false),
-        };
+        let maker =
+            Self { studio, drafts: RwSignal::new(BTreeMap::new()), shown: RwSignal::new(None), advanced: RwSignal::new(false) };
         let changed = move |now: &Request, before: Option<&Request>, _| {
             local::keep(NAME, now);
             // What came from elsewhere takes the place of what was being typed.
@@ -63,14 +55,6 @@ impl Maker {
             }
         };
         Effect::watch(move || studio.request.get(), changed, false);
-        Effect::new(move || match studio.model.get() {
-            Model::Ready(_) if maker.pending.get_untracked() => {
-                maker.pending.set(false);
-                maker.generate();
-            }
-            Model::Failed(_) | Model::None => maker.pending.set(false),
-            Model::Ready(_) | Model::Loading(_) => {}
-        });
         provide_context(maker);
         maker
     }
@@ -124,7 +108,7 @@ impl Maker {
     /// Takes in what was typed for a setting.
     pub fn typed(self, param: &'static Param, text: String) {
         let is_auto = text.trim().is_empty() && (param.default)() == Value::Auto;
-        match if is_auto { Ok(Value::Auto) } else { param.parse(&text) } {
+        match if is_auto { Ok(Value::Auto) } else { param.parse(&form::pointed(param, &text)) } {
             Ok(value) => self.set(param, value),
             Err(_) => self.drafts.update(|drafts| {
                 drafts.insert(param.id, text);
@@ -157,7 +141,8 @@ impl Maker {
         PARAMS.iter().filter(|param| self.fault(param).is_some()).collect()
     }
 
-    /// Makes what the form says: at once, or as soon as a model is there; the model in the box is fetched if there is none.
+    /// Makes what the form says now: at once, or as soon as the model is there, for which the engine lets jobs wait; the model in the
+    /// box is fetched if there is none.
     pub fn generate(self) {
         let faults = untrack(|| self.faults());
         if let [first, ..] = faults.as_slice() {
@@ -168,19 +153,16 @@ impl Maker {
             self.studio.complain(why.join(" "));
             return;
         }
-        match self.studio.model.get_untracked() {
-            Model::Ready(_) => {
-                self.shown.set(None);
-                self.studio.generate();
-                to_the_easel();
-            }
-            Model::Loading(_) => self.pending.set(true),
-            Model::None | Model::Failed(_) => {
-                self.load_demo();
-                to_the_easel();
-                self.pending.set(matches!(self.studio.model.get_untracked(), Model::Loading(_)));
-            }
+        let is_there = || matches!(self.studio.model.get_untracked(), Model::Ready(_) | Model::Loading(_));
+        if !is_there() {
+            self.load_demo();
         }
+        // What cannot even be asked for is told where the model would be.
+        if is_there() {
+            self.shown.set(None);
+            self.studio.generate();
+        }
+        to_the_easel();
     }
 
     /// Says which settings will not do and goes to the first of them.
@@ -196,11 +178,7 @@ impl Maker {
         }
         self.studio.panel.set("create");
         let id = control(first);
-        request_animation_frame(move || {
-            if let Some(element) = document().get_element_by_id(&id).and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
-                let _ = element.focus();
-            }
-        });
+        request_animation_frame(move || focus(&id));
     }
 
     /// Fetches and loads the model in the box.
@@ -217,12 +195,17 @@ impl Maker {
         })
     }
 
+    /// Stops the model that is on its way, and the jobs that wait for it.
+    pub fn stop_load(self) {
+        let waiting = self.studio.jobs.with_untracked(|jobs| {
+            jobs.iter().rev().filter(|job| matches!(job.state, State::Waiting { .. })).map(|job| job.id).collect::<Vec<_>>()
+        });
+        waiting.into_iter().for_each(|job| self.studio.cancel(job));
+        self.studio.stop();
+    }
+
     /// Stops the job that runs, or the one that is to begin.
     pub fn cancel(self) {
-        if self.pending.get_untracked() {
-            self.pending.set(false);
-            return;
-        }
         if let Some(job) = untrack(|| self.busy()) {
             self.studio.cancel(job);
         }
@@ -236,13 +219,14 @@ impl Maker {
         })
     }
 
-    /// The newest picture of this session.
-    pub fn last(self) -> Option<ImageRef> {
+    /// The pictures of the last job that has come to some.
+    pub fn last(self) -> Vec<ImageRef> {
         self.studio.jobs.with(|jobs| {
-            jobs.iter().rev().find_map(|job| match &job.state {
-                State::Finished(pictures) => pictures.first().cloned(),
+            let pictures = jobs.iter().rev().find_map(|job| match &job.state {
+                State::Finished(pictures) if !pictures.is_empty() => Some(pictures.clone()),
                 _ => None,
-            })
+            });
+            pictures.unwrap_or_default()
         })
     }
 }

@@ -16,6 +16,7 @@ impl Wishes {
     /// The last visit's, kept whenever they change, and put where components find them.
     pub fn provide() -> Self {
         let wishes = RwSignal::new(local::recall(NAME).unwrap_or_default());
+        local::follow(NAME, wishes);
         Effect::watch(move || wishes.get(), |wishes, _, _| local::keep(NAME, wishes), false);
         provide_context(Self(wishes));
         Self(wishes)

@@ -16,7 +16,7 @@ use super::gallery::url;
 use super::preferences::Wishes;
 use super::studio::{Action, Studio};
 use super::theme::{PageTheme, Theme};
-use crate::preferences::{FILE_LIMIT, Settings};
+use crate::preferences::{FILE_LIMIT, Preferences, Settings};
 
 /// The largest picture whose texts are read, in bytes: it is in the browser's memory meanwhile.
 const PICTURE_LIMIT: f64 = 256.0 * 1024.0 * 1024.0;
@@ -57,7 +57,8 @@ pub fn json(studio: Studio, file: File, theme: PageTheme, wishes: Wishes) {
                     theme.0.set(known);
                 }
                 if let Some(preferences) = settings.preferences {
-                    wishes.0.set(preferences);
+                    // How many pictures are kept is this browser's own matter: another number could throw pictures away.
+                    wishes.0.update(|own| *own = Preferences { keep: own.keep, ..preferences });
                 }
                 fill(studio, settings.request, format!("The settings of \"{name}\" are in the form."));
             }

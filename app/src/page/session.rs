@@ -4,10 +4,13 @@ use encaustic_protocol::{ImageRef, Request};
 use leptos::prelude::*;
 
 use super::studio::{Finished, Pixels, Studio};
-use super::viewer::{Shown, Source, Viewer};
+use super::viewer::{Shown, Viewer};
 
 /// How many bytes of pixels are kept at most: the newest picture always is.
 const MOST_BYTES: usize = 256 << 20;
+
+/// How many are kept at most; the gallery has them all.
+const MOST: usize = 100;
 
 /// A picture that was made since the page was opened.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ impl Made {
             width: self.image.width,
             height: self.image.height,
             seed: self.image.seed,
-            source: Source::Pixels(self.pixels.clone()),
+            pixels: self.pixels.clone(),
         }
     }
 
@@ -76,7 +79,7 @@ impl Session {
         self.0.update(|all| {
             all.splice(0..0, new);
             let mut bytes = 0_usize;
-            let fit = all.iter().take_while(|made| {
+            let fit = all.iter().take(MOST).take_while(|made| {
                 bytes = bytes.saturating_add(made.bytes());
                 bytes <= MOST_BYTES
             });

@@ -11,7 +11,7 @@ use super::gallery::actions::Actions;
 use super::history::Prompts;
 use super::maker::Maker;
 use super::mark::Mark;
-use super::notices::Notices;
+use super::notices::{Notices, Windows};
 use super::panels::{PANELS, Panel};
 use super::preferences::Wishes;
 use super::restore;
@@ -21,13 +21,14 @@ use super::studio::{Engine, Model, Studio};
 use super::theme::{PageTheme, Theme};
 use super::title;
 use super::viewer::{Viewer, ViewerWindow};
-use super::widgets::{Glyph, IconButton};
+use super::widgets::{Glyph, IconButton, focus};
 
 /// The whole page.
 #[component]
 pub fn Shell() -> impl IntoView {
     let studio = Studio::new();
     provide_context(studio);
+    Windows::provide();
     let theme = PageTheme::provide();
     let wishes = Wishes::provide();
     Maker::provide(studio);
@@ -52,7 +53,13 @@ pub fn Shell() -> impl IntoView {
     };
     let section = move |panel: &'static Panel| {
         view! {
-            <section id=format!("panel-{}", panel.id) aria-label=panel.label hidden=move || studio.panel.get() != panel.id>
+            <section
+                id=section_id(panel.id)
+                class="stage-panel"
+                tabindex="-1"
+                aria-label=panel.label
+                hidden=move || studio.panel.get() != panel.id
+            >
                 {(panel.view)()}
             </section>
         }
@@ -98,9 +105,27 @@ fn route(studio: Studio) {
                 let _ = history.map(|history| history.push_state_with_url(&JsValue::NULL, "", Some(&format!("#{panel}"))));
             }
             window().scroll_to_with_x_and_y(0.0, 0.0);
+            // What is hidden now can have been focused.
+            let id = section_id(panel);
+            request_animation_frame(move || settle(&id));
         },
         false,
     );
+}
+
+/// Gives the focus to a panel, if it would be nowhere: whoever goes on by keys goes on there.
+fn settle(id: &str) {
+    let is_lost = document().active_element().is_none_or(|focused| {
+        focused.tag_name().eq_ignore_ascii_case("body") || focused.closest("[hidden]").is_ok_and(|hidden| hidden.is_some())
+    });
+    if is_lost {
+        focus(id);
+        window().scroll_to_with_x_and_y(0.0, 0.0);
+    }
+}
+
+fn section_id(panel: &str) -> String {
+    format!("panel-{panel}")
 }
 
 fn panel(id: &str) -> Option<&'static str> {

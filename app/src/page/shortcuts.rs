@@ -3,11 +3,14 @@
 use leptos::ev::{self, KeyboardEvent};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlElement};
+use web_sys::Element;
 
 use super::maker::Maker;
 use super::studio::Studio;
-use super::widgets::Dialog;
+use super::widgets::{Dialog, focus};
+
+/// The prompt's box.
+pub(super) const PROMPT: &str = "param-prompt";
 
 /// What the keys do, as it is shown.
 const KEYS: &[(&[&str], &str)] = &[
@@ -27,7 +30,7 @@ pub fn Shortcuts(
 ) -> impl IntoView {
     let (studio, maker) = (Studio::here(), Maker::here());
     let handle = window_event_listener(ev::keydown, move |event| {
-        if event.default_prevented() || is_in_dialog() {
+        if event.default_prevented() || event.repeat() || event.is_composing() || is_in_dialog() {
             return;
         }
         match event.key().as_str() {
@@ -37,15 +40,15 @@ pub fn Shortcuts(
                 maker.generate();
             }
             "Escape" => maker.cancel(),
-            "?" if !is_typing(&event) => open.set(true),
-            "/" if !is_typing(&event) => {
+            "?" if is_plain(&event) && !is_typing(&event) => open.set(true),
+            "/" if is_plain(&event) && !is_typing(&event) => {
                 event.prevent_default();
                 // What is hidden cannot be focused, and is shown a moment later.
                 if studio.panel.get_untracked() == "create" {
-                    focus("param-prompt");
+                    focus(PROMPT);
                 } else {
                     studio.panel.set("create");
-                    request_animation_frame(|| focus("param-prompt"));
+                    request_animation_frame(|| focus(PROMPT));
                 }
             }
             _ => {}
@@ -68,6 +71,11 @@ pub fn Shortcuts(
     }
 }
 
+/// Whether a key is pressed on its own: with others it is the browser's, or the system's.
+pub(super) fn is_plain(event: &KeyboardEvent) -> bool {
+    !event.is_composing() && !event.ctrl_key() && !event.meta_key() && !event.alt_key()
+}
+
 /// Whether a key goes into a text.
 fn is_typing(event: &KeyboardEvent) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
@@ -76,10 +84,4 @@ fn is_typing(event: &KeyboardEvent) -> bool {
 
 fn is_in_dialog() -> bool {
     document().query_selector("dialog[open]").is_ok_and(|found| found.is_some())
-}
-
-fn focus(id: &str) {
-    if let Some(element) = document().get_element_by_id(id).and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
-        let _ = element.focus();
-    }
 }

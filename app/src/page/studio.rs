@@ -183,8 +183,6 @@ pub struct Studio {
     pub knows_storage: RwSignal<bool>,
     /// The model that is being looked at.
     pub looked: RwSignal<Option<Looked>, LocalStorage>,
-    /// What the last look found.
-    pub outlook: RwSignal<Option<Outlook>>,
     /// The file that is being packed.
     pub packing: RwSignal<Option<Packing>>,
     /// Jobs, the newest last.
@@ -233,7 +231,6 @@ impl Studio {
             storage: RwSignal::new(Storage::default()),
             knows_storage: RwSignal::new(false),
             looked: RwSignal::new_local(None),
-            outlook: RwSignal::new(None),
             packing: RwSignal::new(None),
             jobs: RwSignal::new(Vec::new()),
             pixels: RwSignal::new_local(HashMap::new()),
@@ -312,12 +309,13 @@ impl Studio {
         self.notices.update(|notices| notices.retain(|notice| notice.id != id));
     }
 
-    /// Adds a notice and returns its id. One that says the same already makes room: it would only be read twice.
+    /// Adds a notice and returns its id. One that says the same already makes room, as it would only be read twice; but not one that
+    /// offers something, which is about another matter.
     pub fn notice(self, text: String, is_error: bool, action: Option<Action>) -> u64 {
         let text = sentence(&text);
         let id = self.number();
         self.notices.update(|notices| {
-            notices.retain(|notice| notice.text != text);
+            notices.retain(|notice| notice.text != text || notice.action.is_some());
             notices.push(Notice { id, text, is_error, action });
         });
         id

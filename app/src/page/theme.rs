@@ -68,6 +68,7 @@ impl PageTheme {
     pub fn provide() -> Self {
         let theme = RwSignal::new(local::recall(NAME).unwrap_or_default());
         apply(theme.get_untracked());
+        local::follow(NAME, theme);
         Effect::watch(
             move || theme.get(),
             |theme, _, _| {
@@ -92,4 +93,14 @@ fn apply(theme: Theme) {
         Theme::System => root.remove_attribute("data-theme"),
         Theme::Light | Theme::Dark => root.set_attribute("data-theme", theme.id()),
     };
+    // What the browser paints around the page: one colour for each theme.
+    for own in [Theme::Light, Theme::Dark] {
+        let Some(colour) = document().get_element_by_id(&format!("colour-{}", own.id())) else { continue };
+        let when = match theme {
+            Theme::System => format!("(prefers-color-scheme: {})", own.id()),
+            chosen if chosen == own => "all".to_owned(),
+            _ => "not all".to_owned(),
+        };
+        let _ = colour.set_attribute("media", &when);
+    }
 }

@@ -10,20 +10,11 @@ use leptos::html;
 use leptos::prelude::*;
 use phosphor_leptos::{CARET_LEFT, CARET_RIGHT, CORNERS_IN, CORNERS_OUT, IconData, X};
 
+use super::notices::Notices;
 use super::pixels::PixelCanvas;
+use super::shortcuts::is_plain;
 use super::studio::Pixels;
-use super::widgets::{IconButton, On, Tone, dialog};
-
-/// Where a picture comes from.
-#[derive(Clone)]
-pub enum Source {
-    /// From memory.
-    Pixels(Pixels),
-    /// From an address, such as a blob's.
-    Address(String),
-    /// From somewhere that takes a while: it is called when the picture is to be seen and sets its address.
-    Later(On<RwSignal<Option<String>>>),
-}
+use super::widgets::{IconButton, Tone, dialog};
 
 /// A picture to be shown.
 #[derive(Clone)]
@@ -40,8 +31,8 @@ pub struct Shown {
     pub height: u32,
     /// Its seed.
     pub seed: u64,
-    /// Where it comes from.
-    pub source: Source,
+    /// How it looks.
+    pub pixels: Pixels,
 }
 
 type Actions = Rc<dyn Fn(Shown) -> AnyView>;
@@ -135,13 +126,13 @@ pub fn ViewerWindow() -> impl IntoView {
     Effect::new(move || dialog::show(node, viewer.open.get()));
     // Wherever the focus is: the button that had it may have gone with the picture before.
     let keys = window_event_listener(ev::keydown, move |event| {
-        if !viewer.open.get_untracked() {
+        if !viewer.open.get_untracked() || !is_plain(&event) {
             return;
         }
         match event.key().as_str() {
             "ArrowLeft" => viewer.step(-1),
             "ArrowRight" => viewer.step(1),
-            "z" | "Z" => is_exact.update(|is_exact| *is_exact = !*is_exact),
+            "z" | "Z" if !event.repeat() => is_exact.update(|is_exact| *is_exact = !*is_exact),
             _ => {}
         }
     });
@@ -150,6 +141,7 @@ pub fn ViewerWindow() -> impl IntoView {
     view! {
         <dialog node_ref=node class="viewer" aria-label="Viewer" on:close=move |_| viewer.close()>
             {inside}
+            <Notices window=viewer.open />
         </dialog>
     }
 }
@@ -196,26 +188,15 @@ fn inside(viewer: Viewer, is_exact: RwSignal<bool>) -> impl IntoView {
 }
 
 fn picture(shown: Shown) -> impl IntoView {
-    let Shown { alt, width, height, source, .. } = shown;
-    let inside = match source {
-        Source::Pixels(pixels) => {
-            let pixels = Signal::derive_local(move || Some(pixels.clone()));
-            view! { <PixelCanvas pixels alt /> }.into_any()
-        }
-        Source::Address(address) => view! { <img class="pixels" src=address alt=alt /> }.into_any(),
-        Source::Later(fetch) => {
-            let address = RwSignal::new(None);
-            fetch.run((address,));
-            view! { <img class="pixels" src=move || address.get() alt=alt /> }.into_any()
-        }
-    };
+    let Shown { alt, width, height, pixels, .. } = shown;
+    let pixels = Signal::derive_local(move || Some(pixels.clone()));
     view! {
         <div
             class="frame"
             style:--ratio=(f64::from(width.max(1)) / f64::from(height.max(1))).to_string()
             style:--width=format!("{width}px")
         >
-            {inside}
+            <PixelCanvas pixels alt />
         </div>
     }
 }

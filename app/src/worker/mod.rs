@@ -145,7 +145,8 @@ fn take(message: &MessageEvent, state: &State) -> Result<(), String> {
 }
 
 impl State {
-    /// Stops what is under way, or takes back what would have come next.
+    /// Stops what is under way; while nothing is, takes back what has been asked for and waits for a picture to be finished.
+    /// A stop that came too late for what it meant has been heard in [`State::end`].
     fn stop(&self) {
         if let Some((_, brake)) = &*self.under_way.borrow() {
             return brake.pull();
@@ -180,6 +181,13 @@ impl State {
         let brake = Brake::default();
         self.under_way.replace(Some((id, brake.clone())));
         brake
+    }
+
+    /// Notes that nothing is under way any more. Messages that came while the thread was taken are let in first: a stop among
+    /// them means what has just ended, and not what waits behind it.
+    async fn end(&self) {
+        post::breathe().await;
+        self.under_way.replace(None);
     }
 
     /// Makes sure that a model can be deleted; why it cannot.
@@ -296,7 +304,7 @@ async fn load_one(state: &State, shelf: &Shelf, loader: &mut Loader, order: &Loa
     } else {
         loader.load(shelf, order, file, &brake).await
     };
-    state.under_way.replace(None);
+    state.end().await;
     match loaded {
         Ok((engine, ready, loaded)) => {
             state.ready.replace(Some(ready));
@@ -314,7 +322,7 @@ async fn pack_one(state: &State, shelf: &Shelf, loader: &mut Loader, order: &Pac
     let id = pack::new_id(order);
     let brake = state.begin(Some(id.clone()));
     let packed = pack::pack(loader, shelf, order, file, &id, &brake).await;
-    state.under_way.replace(None);
+    state.end().await;
     tell(&match packed {
         Ok(stored) => News::Packed(stored),
         Err(failure) => News::NotPacked(failure),

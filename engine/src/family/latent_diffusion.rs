@@ -242,6 +242,11 @@ impl LatentDiffusion {
         self.autoencoder.decoder()
     }
 
+    /// The autoencoder, if it is quick enough for previews and on the device anyway.
+    pub fn quick_decoder(&self) -> Option<Decoder> {
+        self.autoencoder.quick()
+    }
+
     /// Whether guidance takes a second prediction from this model.
     pub fn is_guided(&self, guidance: Guidance) -> bool {
         guidance.is_on() && !self.is_distilled

@@ -20,6 +20,8 @@ use crate::page::studio::{Action, Finished, Pixels};
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: VecDeque<(Record, Pixels)>,
+    /// The id that was given last.
+    last: u64,
     is_busy: bool,
     /// Whether the user has been told that pictures are not kept.
     is_told: bool,
@@ -39,8 +41,7 @@ impl Gallery {
                 caption::infotext(request, image.seed, &tools, &catalog).to_string()
             });
             let made_at = now();
-            let record = Record {
-                id: gallery::id(made_at, js_sys::Math::random()),
+            let mut record = Record {
                 made_at,
                 width: image.width,
                 height: image.height,
@@ -52,7 +53,11 @@ impl Gallery {
                 request: serde_json::to_value(request).unwrap_or_default(),
                 ..Record::default()
             };
-            self.queue.update_value(|queue| queue.waiting.push_back((record, pixels.clone())));
+            self.queue.update_value(|queue| {
+                queue.last = gallery::id_after(queue.last, made_at, js_sys::Math::random());
+                record.id = queue.last;
+                queue.waiting.push_back((record, pixels.clone()));
+            });
         }
         self.work();
     }
@@ -80,6 +85,7 @@ impl Gallery {
         let file = match file {
             Ok(file) => file,
             Err(error) => {
+                self.studio.release(&pixels.about.name);
                 return self.studio.complain(format!("the picture with the seed {} cannot be kept: {error}", record.seed));
             }
         };

@@ -178,12 +178,11 @@ impl Gallery {
 
     /// Throws away what was removed long enough ago, and the oldest of what is more than the user wants to keep.
     pub fn sweep(self) {
-        let keep = self.wishes.0.with_untracked(|wishes| wishes.keep).map(|keep| keep as usize);
+        let keep = self.wishes.0.with_untracked(|wishes| wishes.keep);
         let now = now();
-        let gone = self.records.with_untracked(|records| {
-            let spent = records.iter().filter(|record| record.is_spent(now)).map(|record| record.id);
-            let all: Vec<Record> = keep.map(|_| records.iter().map(|record| (**record).clone()).collect()).unwrap_or_default();
-            spent.chain(keep.map(|keep| beyond(&all, keep)).unwrap_or_default()).collect::<Vec<_>>()
+        let mut gone = self.spare(keep);
+        self.records.with_untracked(|records| {
+            gone.extend(records.iter().filter(|record| record.is_spent(now)).map(|record| record.id));
         });
         if gone.is_empty() {
             return;
@@ -197,6 +196,12 @@ impl Gallery {
                 Err(error) => self.studio.complain(error.to_string()),
             }
         });
+    }
+
+    /// Which pictures go if no more than `keep` are kept.
+    pub fn spare(self, keep: Option<u32>) -> Vec<u64> {
+        let Some(keep) = keep else { return Vec::new() };
+        self.records.with_untracked(|records| beyond(records.iter().map(Arc::as_ref), keep as usize))
     }
 
     /// Changes what is known of pictures, here and in the storage.

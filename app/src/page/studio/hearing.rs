@@ -74,7 +74,6 @@ impl Studio {
 
     fn seen(self, outlook: Box<Outlook>) {
         if self.is_newest_look() {
-            self.outlook.set(Some((*outlook).clone()));
             self.found(Found::Outlook(outlook));
         }
     }

@@ -70,7 +70,7 @@ pub fn Button(
     /// Whether it can be pressed now.
     #[prop(optional, into)]
     disabled: Signal<bool>,
-    /// Whether what it does is under way: it turns, and cannot be pressed.
+    /// Whether what it does is under way: it turns, and cannot be pressed; it keeps the focus.
     #[prop(optional, into)]
     busy: Signal<bool>,
     /// The words.
@@ -85,8 +85,13 @@ pub fn Button(
         <button
             type="button"
             class=["button", tone.class(), size.class()].join(" ")
-            disabled=move || disabled.get() || busy.get()
-            on:click=move |_| on_press.run(())
+            disabled=move || disabled.get()
+            aria-disabled=move || busy.get().then_some("true")
+            on:click=move |_| {
+                if !busy.get_untracked() {
+                    on_press.run(());
+                }
+            }
         >
             {mark}
             {children()}

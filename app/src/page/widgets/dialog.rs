@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use phosphor_leptos::X;
 
 use super::{Button, IconButton, Press, Tone, unique};
+use crate::page::notices::Notices;
 
 /// A window with a title. What is inside exists while it is open.
 #[component]
@@ -27,10 +28,11 @@ pub fn Dialog(
     let node = NodeRef::<html::Dialog>::new();
     let title_id = unique("dialog");
     Effect::new(move || show(node, open.get()));
-    // A press beside the window is one on the element itself, whose inside is covered.
+    // A press beside the window is one on the element itself, whose inside is covered. It has to begin there, too: whoever selects
+    // words may let go of them anywhere.
+    let begins_beside = StoredValue::new(false);
     let press = move |event: MouseEvent| {
-        let is_beside = event.target().zip(event.current_target()).is_some_and(|(at, me)| at == me);
-        if is_beside {
+        if begins_beside.get_value() && is_beside(&event) {
             open.set(false);
         }
     };
@@ -49,6 +51,7 @@ pub fn Dialog(
             class:dialog-wide=wide
             aria-labelledby=title_id.clone()
             on:close=move |_| open.set(false)
+            on:pointerdown=move |event| begins_beside.set_value(is_beside(&event))
             on:click=press
         >
             <div class="dialog-head">
@@ -56,8 +59,14 @@ pub fn Dialog(
                 <IconButton icon=X label="Close" on_press=move || open.set(false) />
             </div>
             {inside}
+            <Notices window=open />
         </dialog>
     }
+}
+
+/// Whether something happened on the window's element itself.
+fn is_beside(event: &MouseEvent) -> bool {
+    event.target().zip(event.current_target()).is_some_and(|(at, me)| at == me)
 }
 
 /// Opens or closes the browser's window.

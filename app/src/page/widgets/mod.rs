@@ -7,7 +7,6 @@
 //! | [`Field`] | a label, a control, help and fault, tied together by the control's id | `.field` |
 //! | [`NumberBox`], [`Slider`], [`TextArea`], [`Select`], [`Toggle`], [`Segmented`] | controls; the first four go into a [`Field`] | `.input`, `.slider`, `.select`, `.toggle`, `.choice` |
 //! | [`Dialog`], [`Confirm`] | a window over the page, opened and closed by a signal | `.dialog` |
-//! | [`Menu`], [`MenuItem`] | a list of actions behind a button | `.menu` |
 //! | [`ProgressBar`] | how far something is, or that nobody knows | `.progress` |
 //! | [`Empty`] | what there is instead of nothing | `.empty` |
 //! | [`Glyph`] | an icon of `phosphor_leptos`, which says nothing to screen readers | `.glyph` |
@@ -37,7 +36,6 @@ pub mod button;
 pub mod dialog;
 pub mod empty;
 pub mod field;
-pub mod menu;
 pub mod number;
 pub mod progress;
 pub mod select;
@@ -48,12 +46,13 @@ use std::cell::Cell;
 
 use leptos::prelude::*;
 use phosphor_leptos::{IconData, IconWeight};
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
 
 pub use button::{Button, ButtonSize, IconButton, Tone};
 pub use dialog::{Confirm, Dialog};
 pub use empty::Empty;
 pub use field::Field;
-pub use menu::{Menu, MenuItem};
 pub use number::{NumberBox, Slider};
 pub use progress::ProgressBar;
 pub use select::{Choice, Segmented, Select};
@@ -91,6 +90,13 @@ impl Default for Weight {
 impl From<IconWeight> for Weight {
     fn from(weight: IconWeight) -> Self {
         Self(weight)
+    }
+}
+
+/// Gives the focus to the element with an id, if there is one that takes it.
+pub fn focus(id: &str) {
+    if let Some(element) = document().get_element_by_id(id).and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        let _ = element.focus();
     }
 }
 

@@ -82,7 +82,8 @@ fn means_the_same(one: &str, other: &str) -> bool {
     if one.len().max(other.len()) > EXACT_DIGITS {
         return one == other;
     }
-    match (one.parse::<f64>(), other.parse::<f64>()) {
+    let number = |text: &str| text.replacen(',', ".", 1).parse::<f64>();
+    match (number(one), number(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => one == other,
     }

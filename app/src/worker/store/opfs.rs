@@ -15,13 +15,15 @@ use super::super::post::{pause, why};
 use super::{Answer, Append, Store, StoreError, manager, there, wait};
 use crate::message::Place;
 
-/// How often a file is tried to be opened that is in use, and seconds between two tries: what has been closed is so a moment later,
-/// and a tab that goes takes a moment to go.
-const TRIES: u32 = 5;
-const PAUSE: f64 = 0.1;
-
 /// The folder of all models.
 const FOLDER: &str = "models";
+
+/// How often a file is asked for that is in use. The browser closes the files of a worker that was ended (broken down, or
+/// another tab took the engine) in its own time.
+const TRIES: u32 = 10;
+
+/// Seconds between two tries.
+const PAUSE: f64 = 0.15;
 
 /// The private file system.
 pub(super) struct Opfs {
@@ -81,7 +83,8 @@ async fn names(folder: &FileSystemDirectoryHandle) -> Result<Vec<String>, StoreE
     }
 }
 
-/// A file's contents. Several may read one at a time, where the browser knows modes; whoever writes is alone.
+/// A file's contents, as soon as a worker that has just been ended has let go of it. Several may read one at a time, where the
+/// browser knows modes; whoever writes is alone.
 async fn access(handle: &FileSystemFileHandle, mode: &str, name: &str) -> Result<Handle, StoreError> {
     let failed = |error: JsValue| StoreError::of(name, &error);
     let options = Object::new();

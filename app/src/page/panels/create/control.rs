@@ -7,7 +7,7 @@ use phosphor_leptos::ARROW_COUNTER_CLOCKWISE;
 use crate::form::{self, Reach};
 use crate::page::maker::{Maker, control};
 use crate::page::studio::Studio;
-use crate::page::widgets::{ButtonSize, Choice, Field, IconButton, NumberBox, Select, Slider, TextArea};
+use crate::page::widgets::{ButtonSize, Choice, Field, IconButton, NumberBox, Select, Slider, TextArea, focus};
 
 /// A setting: label, control, help, fault, and a way back to what the model would take.
 #[component]
@@ -46,7 +46,11 @@ fn reset(maker: Maker, param: &'static Param) -> impl IntoView {
                     icon=ARROW_COUNTER_CLOCKWISE
                     label
                     size=ButtonSize::Small
-                    on_press=move || maker.set(param, (param.default)())
+                    on_press=move || {
+                        maker.set(param, (param.default)());
+                        // The button goes, and would take the focus along.
+                        focus(&control(param));
+                    }
                 />
             }
         })

@@ -238,7 +238,7 @@ pub fn Picture(
 /// A model that is being loaded.
 #[component]
 pub fn Coming() -> impl IntoView {
-    let studio = Studio::here();
+    let (studio, maker) = (Studio::here(), Maker::here());
     let loading = Memo::new(move |_| if let Model::Loading(loading) = studio.model.get() { loading } else { None });
     let pace = RwSignal::new(amount::Pace::default());
     Effect::new(move || {
@@ -246,6 +246,7 @@ pub fn Coming() -> impl IntoView {
             pace.update(|pace| pace.see(seconds(), bytes));
         }
     });
+    let is_deaf = studio.is_deaf();
     let title = move || {
         let name = studio.wanted.get();
         if name.is_empty() { "The model is coming".to_owned() } else { name }
@@ -280,7 +281,7 @@ pub fn Coming() -> impl IntoView {
             <p>{stage}</p>
             <ProgressBar label="The model" value=part />
             <p class="hint figures">{amounts}</p>
-            <Button on_press=move || studio.stop()>"Stop"</Button>
+            <Button disabled=is_deaf on_press=move || maker.stop_load()>"Stop"</Button>
         </div>
     }
 }

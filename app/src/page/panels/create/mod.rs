@@ -30,24 +30,37 @@ use strip::Strip;
 #[component]
 pub fn Create() -> impl IntoView {
     let settings = PARAMS.iter().filter(|param| form::place(param) == Place::Main);
+    let form = view! {
+        <div class="form">
+            <Prompts />
+            <Size />
+            <div class="form-pair">{settings.map(|param| view! { <Control param /> }).collect_view()}</div>
+            <Seed />
+            <Advanced />
+        </div>
+        <Run />
+    };
+    let easel = view! { <Easel /> };
+    let session = view! {
+        <aside class="session" aria-label="This session">
+            <Queue />
+            <Strip />
+        </aside>
+    };
+    // The keyboard goes as the eye does. A window that is made narrower later keeps its order.
+    let parts = if is_narrow() { (easel, session, form).into_any() } else { (form, easel, session).into_any() };
     view! {
         <div class="create">
             <h1 class="unseen">"Create"</h1>
-            <div class="form">
-                <Prompts />
-                <Size />
-                <div class="form-pair">{settings.map(|param| view! { <Control param /> }).collect_view()}</div>
-                <Seed />
-                <Advanced />
-            </div>
-            <Run />
-            <Easel />
-            <aside class="session" aria-label="This session">
-                <Queue />
-                <Strip />
-            </aside>
+            {parts}
         </div>
     }
+}
+
+/// Whether the parts are below each other, the picture first, as `create.css` has it on phones.
+fn is_narrow() -> bool {
+    let query = window().match_media("(max-width: 759px)");
+    query.ok().flatten().is_some_and(|query| query.matches())
 }
 
 /// The settings that few need.

@@ -8,8 +8,11 @@ use leptos::prelude::*;
 use crate::form;
 use crate::page::history::HistoryButton;
 use crate::page::maker::{Maker, control, param};
-use crate::page::studio::Studio;
+use crate::page::studio::{Engine, Studio};
 use crate::page::widgets::{Field, TextArea};
+
+/// Tokens that a text encoder takes at once, by itself: CLIP's, which all models here have.
+const USUAL_CHUNK: u32 = 75;
 
 /// How long nobody types before tokens are counted.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -19,11 +22,16 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub fn Prompts() -> impl IntoView {
     let (studio, maker) = (Studio::here(), Maker::here());
     let texts = Memo::new(move |_| studio.request.with(|request| vec![request.prompt.clone(), request.negative.clone()]));
-    let chunk = Memo::new(move |_| maker.card().map(|card| card.chunk_tokens));
+    // Without a model the engine counts by CLIP's own vocabulary.
+    let is_counted = Memo::new(move |_| studio.engine.get() == Engine::Ready);
+    let usual = move || is_counted.get().then_some(USUAL_CHUNK);
+    let card = Memo::new(move |_| maker.card());
+    let chunk = Memo::new(move |_| card.with(|card| card.as_ref().map(|card| card.chunk_tokens)).or_else(usual));
     let mut count = debounce(PAUSE, move |texts| studio.count(texts));
     Effect::new(move || {
         let texts = texts.get();
-        // Only a model knows its tokens.
+        // A model may have a vocabulary of its own, so that each is asked.
+        card.track();
         if chunk.get().is_some() {
             count(texts);
         }
@@ -49,8 +57,9 @@ fn one(
 ) -> impl IntoView {
     let aside = move || {
         let count = move || {
-            let chunk = chunk.get().filter(|chunk| *chunk > 0)?;
             let tokens = tokens.get();
+            // Without a model, only what has been counted is told.
+            let chunk = chunk.get().or((tokens > 0).then_some(USUAL_CHUNK)).filter(|chunk| *chunk > 0)?;
             let parts = tokens.div_ceil(chunk).max(1);
             let label = format!("{tokens} of {} tokens", parts * chunk);
             let title = (parts > 1).then(|| format!("The prompt is read in {parts} parts of {chunk} tokens."));

@@ -18,12 +18,12 @@ pub fn Seed() -> impl IntoView {
 }
 
 fn seed(maker: Maker, param: &'static Param) -> impl IntoView {
-    let last = Memo::new(move |_| maker.last().map(|image| image.seed));
+    let made = Memo::new(move |_| maker.last().iter().map(|image| image.seed).collect::<Vec<_>>());
+    let last = Memo::new(move |_| made.with(|made| made.first().copied()));
     let own = Memo::new(move |_| if let Value::Integer(seed) = maker.value(param) { Some(seed) } else { None });
     let put = move |seed: Option<u64>| maker.set(param, seed.map_or(Value::Auto, Value::Integer));
     let again = move || put(last.get_untracked());
-    // After a drawn seed, its neighbour is meant.
-    let next = move || put(own.get_untracked().or(last.get_untracked()).map(|seed| seed.wrapping_add(1)));
+    let next = move || put(made.with_untracked(|made| form::next_seed(own.get_untracked(), made)));
     view! {
         <Field id=control(param) label=form::title(param) help=form::help(param) error=Memo::new(move |_| maker.fault(param))>
             <div class="joined">

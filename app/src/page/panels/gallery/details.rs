@@ -30,7 +30,7 @@ pub fn Details(
     let send = {
         let record = Arc::clone(&record);
         move |with_seed: bool| {
-            let whole = record.request();
+            let whole = studio.catalog.with_untracked(|catalog| record.request(catalog));
             let (request, text) = if with_seed {
                 (whole, "The picture's settings are in the form, with its seed.")
             } else {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use leptos::ev::KeyboardEvent;
+use leptos::ev;
 use leptos::html;
 use leptos::prelude::*;
 use phosphor_leptos::{CARET_LEFT, CARET_RIGHT, DOWNLOAD_SIMPLE, TRASH, X};
@@ -13,6 +13,8 @@ use super::details::Details;
 use crate::page::gallery::Gallery;
 use crate::page::gallery::actions::Heart;
 use crate::page::gallery::url::Held;
+use crate::page::notices::Notices;
+use crate::page::shortcuts::is_plain;
 use crate::page::widgets::IconButton;
 
 /// The window; it is open while a picture is looked at.
@@ -72,17 +74,23 @@ pub fn Look(
             hall.current.set(next);
         }
     };
-    let keys = move |event: KeyboardEvent| {
+    // Wherever the focus is: the button that had it may have gone.
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if hall.current.get_untracked().is_none() || !is_plain(&event) {
+            return;
+        }
         match event.key().as_str() {
             "ArrowLeft" => step(-1),
             "ArrowRight" => step(1),
-            "z" | "Z" => exact.update(|exact| *exact = !*exact),
-            "f" | "F" => toggle_favourite(gallery, hall),
-            "Delete" => delete(gallery, hall),
+            // A key that is held down is pressed once: nobody means to delete all that follow.
+            "z" | "Z" if !event.repeat() => exact.update(|exact| *exact = !*exact),
+            "f" | "F" if !event.repeat() => toggle_favourite(gallery, hall),
+            "Delete" if !event.repeat() => delete(gallery, hall),
             _ => return,
         }
         event.prevent_default();
-    };
+    });
+    on_cleanup(move || keys.remove());
     let count = move || place.get().map(|at| format!("{} of {}", at + 1, hall.shown.with(Vec::len)));
     let is_first = Signal::derive(move || place.get().is_none_or(|at| at == 0));
     let is_last = Signal::derive(move || place.get().is_none_or(|at| at + 1 >= hall.shown.with(Vec::len)));
@@ -143,9 +151,9 @@ pub fn Look(
             class="look"
             aria-label="A picture of the gallery"
             on:close=move |_| hall.current.set(None)
-            on:keydown=keys
         >
             {inside}
+            <Notices window=is_open />
         </dialog>
     }
 }

@@ -18,6 +18,15 @@ use crate::page::widgets::{Button, ButtonSize, Empty, Glyph, IconButton, Tone};
 /// How many cards are there at first, and how many more each time.
 const PAGE: usize = 120;
 
+/// What stands below the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    Opening,
+    Nothing,
+    NoMatch,
+    Grid,
+}
+
 /// What the parts of the panel share. It is copied like a number.
 #[derive(Clone, Copy)]
 pub struct Hall {
@@ -70,11 +79,18 @@ pub fn Gallery() -> impl IntoView {
             }
         })
     };
-    let body = move || match (kept.shelf.get() == Shelf::Opening, all.get() == 0, shown.with(Vec::is_empty)) {
-        (true, true, _) => ().into_any(),
-        (false, true, _) => view! { <Nothing /> }.into_any(),
-        (_, false, true) => view! { <NoMatch text favourites /> }.into_any(),
-        _ => view! {
+    // Only a change of scene is built anew: the cards stay where they are, and with them the focus.
+    let scene = Memo::new(move |_| match (kept.shelf.get() == Shelf::Opening, all.get() == 0, shown.with(Vec::is_empty)) {
+        (true, true, _) => Scene::Opening,
+        (false, true, _) => Scene::Nothing,
+        (_, false, true) => Scene::NoMatch,
+        _ => Scene::Grid,
+    });
+    let body = move || match scene.get() {
+        Scene::Opening => ().into_any(),
+        Scene::Nothing => view! { <Nothing /> }.into_any(),
+        Scene::NoMatch => view! { <NoMatch text favourites /> }.into_any(),
+        Scene::Grid => view! {
             <ul class="grid" aria-label="Pictures">
                 <For each=page key=|id| *id let:id>
                     <Card id />
@@ -122,6 +138,17 @@ fn Head(hall: Hall, text: RwSignal<String>, favourites: RwSignal<bool>, all: Mem
     let favourites_label =
         move || if favourites.get() { "Show all pictures".to_owned() } else { "Show favourites only".to_owned() };
     let choose_label = move || if hall.choosing.get() { "Stop choosing".to_owned() } else { "Choose several".to_owned() };
+    let escape = move |event: KeyboardEvent| {
+        if event.key() != "Escape" {
+            return;
+        }
+        // Here it is about the words alone: else it would cancel the picture that is being made.
+        event.prevent_default();
+        if text.with_untracked(|text| !text.is_empty()) {
+            event.stop_propagation();
+            text.set(String::new());
+        }
+    };
     view! {
         <header class="gallery-head">
             <div class="gallery-title">
@@ -138,6 +165,7 @@ fn Head(hall: Hall, text: RwSignal<String>, favourites: RwSignal<bool>, all: Mem
                         placeholder="Search prompts, models, seeds"
                         prop:value=move || text.get()
                         on:input:target=move |event| text.set(event.target().value())
+                        on:keydown=escape
                     />
                 </label>
                 <IconButton

@@ -68,8 +68,39 @@ fn Pictures() -> impl IntoView {
     let count = Memo::new(move |_| gallery.records.with(|records| records.iter().filter(|record| record.is_shown()).count()));
     let mut options = vec![Choice::new("", "All")];
     options.extend(KEEP.map(|keep| Choice::new(keep.to_string(), format!("The newest {keep}"))));
-    let value = Signal::derive(move || wishes.with(|wishes| wishes.keep.map(|keep| keep.to_string()).unwrap_or_default()));
-    let choose = move |keep: String| wishes.update(|wishes| wishes.keep = keep.parse().ok());
+    // A number that would throw pictures away, while the user is asked; with how many those are.
+    let meant = RwSignal::new(None::<(u32, usize)>);
+    let fewer = RwSignal::new(false);
+    let value = Signal::derive(move || {
+        let keep = meant.get().map(|(keep, _)| keep).or_else(|| wishes.with(|wishes| wishes.keep));
+        keep.map(|keep| keep.to_string()).unwrap_or_default()
+    });
+    let choose = move |keep: String| {
+        let keep: Option<u32> = keep.parse().ok();
+        match (keep, gallery.spare(keep).len()) {
+            (Some(keep), gone) if gone > 0 => {
+                meant.set(Some((keep, gone)));
+                fewer.set(true);
+            }
+            _ => wishes.update(|wishes| wishes.keep = keep),
+        }
+    };
+    let keep_fewer = move || {
+        if let Some((keep, _)) = meant.get_untracked() {
+            wishes.update(|wishes| wishes.keep = Some(keep));
+            gallery.sweep();
+        }
+    };
+    Effect::new(move || {
+        if !fewer.get() {
+            meant.set(None);
+        }
+    });
+    let fewer_title = move || match meant.get() {
+        Some((_, 1)) => "Delete the oldest picture?".to_owned(),
+        Some((_, gone)) => format!("Delete the {gone} oldest pictures?"),
+        None => String::new(),
+    };
     let told = move || match count.get() {
         0 => "There are none yet.".to_owned(),
         1 => "There is 1.".to_owned(),
@@ -82,6 +113,9 @@ fn Pictures() -> impl IntoView {
             <Field id="settings-keep" label="How many the gallery keeps">
                 <Select id="settings-keep" options=Signal::stored(options) value on_change=choose />
             </Field>
+            <Confirm open=fewer title=Signal::derive(fewer_title) verb="Delete them" on_yes=keep_fewer>
+                "There are more than are to be kept. Those beyond go now and cannot be brought back; favourites stay."
+            </Confirm>
             <p class="hint">
                 "When there are more, the oldest go as new ones come. Favourites are kept in any case. " {told}
             </p>

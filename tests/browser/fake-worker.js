@@ -6,7 +6,8 @@
 // "old" speaks another language, "shown" has real pictures where the server has some; any other name is a healthy worker.
 // Words in a prompt: "die" ends the worker each time, "die-once" the first one, "trap-once" by an uncaught error, "lost-once" with
 // a lost device; "fail" fails, "slow" takes its time, "endless" does not end, "still" has no previews.
-// Addresses: ".../demo" is small, ".../big" does not fit, ".../doubtful" hardly does, ".../slow" comes slowly, ".../heavy" takes long to the device, ".../fatal" ends each worker, ".../none" is not
+// Addresses: ".../demo" is small, ".../big" does not fit, ".../doubtful" hardly does, ".../slow" comes slowly, ".../heavy" takes long to the
+// device, ".../fatal" ends each worker, ".../none" is not
 // there; files whose name has "broken" are no models, and to pack one
 // that has "fatal" ends the worker.
 

@@ -6,7 +6,8 @@
 // "old" speaks another language, "shown" has real pictures where the server has some; any other name is a healthy worker.
 // Words in a prompt: "die" ends the worker each time, "die-once" the first one, "trap-once" by an uncaught error, "lost-once" with
 // a lost device; "fail" fails, "slow" takes its time, "endless" does not end, "still" has no previews.
-// Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../heavy" takes long to the device, ".../fatal" ends each worker, ".../none" is not
+// Addresses: ".../demo" is small, ".../big" does not fit, ".../doubtful" hardly does, ".../slow" comes slowly, ".../heavy" takes long to the
+// device, ".../fatal" ends each worker, ".../none" is not
 // there; files whose name has "broken" are no models, and to pack one
 // that has "fatal" ends the worker.
 
@@ -82,10 +83,11 @@ async function look({ from }, file) {
   const obstacle = isBig
     ? "the largest tensor has 1.6 GB, and this GPU takes no more than 1 GB in one buffer; another GPU or a smaller model will do"
     : to_fetch > free ? "the browser has room for 10 MB, and 20.8 MB are to be fetched: delete a model, or free space on the disk" : undefined;
+  const caution = model.name === "doubtful" ? "this model needs more graphics memory than this device probably has; take a smaller one" : undefined;
   const outlook = { title: model.title, family: isBig ? "sdxl" : "sd1", license: model.title && CARD.license, bytes: model.bytes, to_fetch };
   const device = { device: DEVICE, precision: "f16", largest_buffer: 1_073_741_824 };
   const needs = { needs_all: model.bytes * 2 + 200 * MB, needs_in_turn: model.bytes + 100 * MB };
-  say({ outlook: { ...outlook, ...device, ...needs, free, residency: isBig ? "in_turn" : "all", obstacle } });
+  say({ outlook: { ...outlook, ...device, ...needs, free, residency: isBig ? "in_turn" : "all", obstacle, caution } });
 }
 
 let stopped = false;

@@ -99,6 +99,15 @@ onPanel("an address is understood, or what is wrong with it is told", "plain", a
   await tab.dialog.getByRole("heading", { name: "The main one" }).waitFor();
 });
 
+onPanel("what may not go well is told, and can be tried", "plain", async (tab) => {
+  const field = tab.page.getByLabel("Address of the folder");
+  await field.fill("https://example.org/models/doubtful");
+  await field.press("Enter");
+  await tab.dialog.getByText("This model needs more graphics memory than this device probably has; take a smaller one.").waitFor();
+  await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
+  await tab.sees("Fake Graphics 4000");
+});
+
 onPanel("a model is deleted when that is confirmed", "plain", async (tab) => {
   await tab.load();
   await tab.button(`Delete ${DEMO}`).click();

@@ -61,7 +61,8 @@ const DAMAGE = {
 };
 
 // Serves `dist` at an address of its own. Under /models/two/ and its like is the demo model in two shards: `cut` breaks the
-// connection in the middle of the first answer for each shard, `slow` takes its time, `rangeless` knows no ranges.
+// connection in the middle of the first answer for each shard, `slow` takes its time, `rangeless` knows no ranges,
+// `busy` has no time for the first request of each shard; /models/silent/ never answers.
 export async function serve(dist) {
   const two = await recut(join(dist, "models/demo"), 2);
   const requests = [];
@@ -75,13 +76,18 @@ export async function serve(dist) {
     const script = WORKERS[path.slice(1, -".js".length)];
     if (script) return answer(200, TYPES[".js"], script);
     const [, kind, file] = path.match(/^\/models\/(\w+)\/([^/]+)$/) ?? [];
+    if (kind === "silent") return;
     try {
       // The script without its WebAssembly beside it.
       const name = path === "/alone/worker.js" ? "worker.js" : path;
-      const isTwo = ["two", "cut", "slow", "rangeless", "lying"].includes(kind);
+      const isTwo = ["two", "cut", "slow", "busy", "rangeless", "lying"].includes(kind);
       const whole = isTwo ? two[file] : await readFile(join(dist, DAMAGE[kind] ? `models/demo/${file}` : name));
       if (!whole) throw new Error("there is no such file");
       const isShard = file?.endsWith(".safetensors");
+      if (kind === "busy" && isShard && !broken.has(path)) {
+        broken.add(path);
+        return answer(503, "text/plain", "come again");
+      }
       const damage = DAMAGE[kind === "lying" ? "flipped" : kind];
       const bytes = damage && isShard ? damage(whole) : whole;
       const type = TYPES[extname(path)] ?? "application/octet-stream";

@@ -106,6 +106,24 @@ test("a connection that breaks is taken up where it broke", async () => {
   await worker.close();
 });
 
+test("a server that is busy is asked again in a moment", async () => {
+  const { worker, outcome } = await fetched("busy");
+  assert.equal(outcome, "whole");
+  assert.deepEqual(server.shards("busy").map(({ status }) => status), [503, 200, 503, 200]);
+  await worker.close();
+});
+
+test("a server that is silent holds up no other look, and no list", async () => {
+  const worker = await Worker.start(context, server.address);
+  await worker.send({ look: { from: { address: "models/silent" } } });
+  assert.deepEqual((await models(worker)).models, []);
+  await worker.send({ look: { from: { address: "models/two" } } });
+  assert.match((await worker.wait((news) => news.not_seen)).message, /^stopped/);
+  assert.equal((await worker.wait((news) => news.outlook)).family, "sd1");
+  clean(worker);
+  await worker.close();
+});
+
 test("a stopped download goes on in another worker", async () => {
   const worker = await Worker.start(context, server.address);
   await worker.send(load({ address: "models/slow" }));

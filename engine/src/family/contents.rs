@@ -9,7 +9,7 @@ use super::latent_diffusion::DEFAULTS;
 use super::package::Package;
 use super::part::Walk;
 use super::{Family, LatentDiffusion};
-use crate::weights::{Manifest, Numbers, Parameter, Precision};
+use crate::weights::{Manifest, Parameter, Precision, See};
 
 /// Files of a model beside its weights that lie at fixed places, but for those of its text encoders.
 const FILES: [&str; 4] = ["model_index.json", "scheduler/scheduler_config.json", "unet/config.json", DEFAULTS];
@@ -57,16 +57,12 @@ impl Component {
         self.walk.list(files)
     }
 
-    /// Reads its parameters one by one, in the order of [`list`](Self::list), from number `from` on. `see` may end it.
+    /// Goes through its parameters one by one, in the order of [`list`](Self::list), from number `from` on. `see` reads them, and
+    /// may end it.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn each(
-        &self,
-        files: Precision,
-        from: usize,
-        see: &mut dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, LoadError> {
+    pub fn each(&self, files: Precision, from: usize, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError> {
         self.walk.each(files, from, see)
     }
 }

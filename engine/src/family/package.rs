@@ -12,11 +12,11 @@ use serde_json::Value;
 use super::Family;
 use super::files::{Files, FilesError, LoadError, checkpoint};
 use super::original::{Original, OriginalError, Outline, SingleFile};
-use super::part::{Keep, Part, See, Walk};
+use super::part::{Keep, Part, Walk};
 use super::survey::PartSize;
 use crate::device::{self, Compute};
 use crate::model::config::ConfigError;
-use crate::weights::{self, Checkpoint, KeyMap, MANIFEST, Manifest, Parameter, Precision, WeightSource};
+use crate::weights::{self, Checkpoint, KeyMap, MANIFEST, Manifest, Parameter, Precision, See, WeightSource};
 use crate::weights::{check, load_into, parameters};
 
 /// A model, or an autoencoder alone.

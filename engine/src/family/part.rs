@@ -9,7 +9,7 @@ use burn::tensor::Device;
 
 use super::files::LoadError;
 use crate::device::{Compute, Precision};
-use crate::weights::{self, Numbers, Parameter};
+use crate::weights::{self, Parameter, See};
 
 /// Which networks of a model stay on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,12 @@ pub enum Keep {
 /// Reads a network's weights and brings them to the device.
 type Read<M> = Box<dyn Fn(Precision, &Device) -> Result<M, LoadError>>;
 
-/// What looks at a parameter.
-pub(super) type See<'a> = dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()> + 'a;
-
 /// A network's parameters in their files, for something else than a device.
 pub(super) trait Walk {
     /// All parameters, and how many bytes each takes of the files.
     fn list(&self, files: weights::Precision) -> Result<Vec<(Parameter, u64)>, LoadError>;
 
-    /// Reads them one by one, from number `from` on.
+    /// Goes through them one by one, from number `from` on.
     fn each(&self, files: weights::Precision, from: usize, see: &mut See<'_>) -> Result<ControlFlow<()>, LoadError>;
 }
 
@@ -72,6 +69,8 @@ impl<M> Part<M> {
             self.device.memory_cleanup();
         }
         let network = Rc::new((self.read)(self.precision, &self.device)?);
+        // Weights that were stored in another order have left the memory of the first one behind.
+        self.device.memory_cleanup();
         if self.keep == Keep::All {
             self.held.replace(Some(Rc::clone(&network)));
         }

@@ -11,7 +11,7 @@ use super::checkpoint::{Checkpoint, Stored};
 use super::convert;
 use super::encoding::Encoding;
 use super::names::{KeyMap, Parameter, ParameterPath, Place, parameters};
-use super::numbers::Numbers;
+use super::numbers::{InFile, Numbers};
 use super::quant::BLOCK;
 use super::source::SourceError;
 
@@ -135,8 +135,11 @@ pub fn listed<M: Module>(
     Ok(found.map(|(parameter, place, stored)| (parameter, stored.bytes() / place.cut.share())).collect())
 }
 
-/// Reads a module's parameters one by one, in the order in which the files have them, for something else than a device, from
-/// number `from` on. `see` may end it.
+/// What looks at a parameter; it fails where the source does.
+pub type See<'a> = dyn FnMut(&Parameter, &InFile<'_>) -> Result<ControlFlow<()>, SourceError> + 'a;
+
+/// Goes through a module's parameters one by one, in the order in which the files have them, for something else than a device, from
+/// number `from` on. `see` reads them, and may end it, also by an error of the source.
 ///
 /// # Errors
 /// As [`load_into`].
@@ -146,18 +149,13 @@ pub fn each<M: Module>(
     checkpoint: &Checkpoint<'_>,
     keys: &KeyMap,
     from: usize,
-    see: &mut dyn FnMut(&Parameter, Numbers<'_>) -> ControlFlow<()>,
+    see: &mut See<'_>,
 ) -> Result<ControlFlow<()>, LoadError> {
     let plan = plan(module, component, checkpoint, keys)?;
     for (parameter, place, _) in in_order(module, &plan, checkpoint).into_iter().skip(from) {
-        let numbers = match Numbers::read(checkpoint, place) {
-            Some(Ok(numbers)) => numbers,
-            Some(Err(error)) => {
-                return Err(LoadError::Source { component: component.to_owned(), tensor: place.tensor.clone(), error });
-            }
-            None => continue,
-        };
-        if see(&parameter, numbers).is_break() {
+        let numbers = InFile::new(checkpoint, place, parameter.shape.iter().product());
+        let failed = |error| LoadError::Source { component: component.to_owned(), tensor: place.tensor.clone(), error };
+        if see(&parameter, &numbers).map_err(failed)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -306,7 +304,10 @@ impl ModuleMapper for Fill<'_> {
             // not `Param::initialized`: the layer may have a word on how its weight is stored
             Some(tensor) => {
                 let id = param.id;
-                param.transform_for_load(tensor, id)
+                // What the layer makes of it stays as long as it does.
+                self.device.memory_persistent_allocations((param, tensor), |(param, tensor): (Param<Tensor<D>>, _)| {
+                    param.transform_for_load(tensor, id)
+                })
             }
             None => param,
         }

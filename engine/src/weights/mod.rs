@@ -41,12 +41,12 @@ pub use checkpoint::{Checkpoint, CheckpointError, SCALE, Stored};
 pub use encoding::{Encoding, UnknownEncoding};
 pub use files::{FileSet, FilesError, Precision, choose_files};
 pub use header::{Dtype, Header, HeaderError, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, TensorInfo};
-pub use load::{LoadError, MisShaped, check, each, listed, load_into};
+pub use load::{LoadError, MisShaped, See, check, each, listed, load_into};
 pub use manifest::{
     FORMAT, MANIFEST, MAX_MANIFEST_BYTES, MAX_SHARD_BYTES, MAX_TEXT, Manifest, ManifestError, PackedTensor, Piece, SCHEMA, Shard,
     Source,
 };
 pub use names::{Cut, KeyMap, Parameter, ParameterPath, Place, parameter_count, parameters};
-pub use numbers::{EncodeError, Encoded, Numbers};
+pub use numbers::{EncodeError, Encoded, InFile, Numbers};
 pub use quant::{BLOCK, Quant, Quantised, Unquantisable};
 pub use source::{SourceError, WeightSource};

@@ -1,6 +1,7 @@
 //! A parameter's numbers on the way from one file to a device, or to another file.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use burn::tensor::{DType, TensorData};
@@ -21,6 +22,40 @@ pub enum Numbers<'a> {
     Plain(Dtype, Cow<'a, [u8]>),
     /// Multiplied out of codes and scales.
     Decoded(Vec<f32>),
+}
+
+/// A parameter that lies in a file, and is read as far as it is asked for. What lies there in another way than in the network
+/// is read in whole.
+pub struct InFile<'a> {
+    checkpoint: &'a Checkpoint<'a>,
+    place: &'a Place,
+    elements: usize,
+    whole: OnceCell<Numbers<'a>>,
+}
+
+impl<'a> InFile<'a> {
+    pub(super) fn new(checkpoint: &'a Checkpoint<'_>, place: &'a Place, elements: usize) -> Self {
+        Self { checkpoint, place, elements, whole: OnceCell::new() }
+    }
+
+    /// Some of its numbers, by their places in the order of the tensor, which begin between blocks; what is beyond the end is
+    /// left out.
+    ///
+    /// # Errors
+    /// Where the source fails.
+    pub fn part(&self, range: Range<usize>) -> Result<Numbers<'_>, SourceError> {
+        let range = range.start.min(self.elements)..range.end.min(self.elements);
+        if self.whole.get().is_none() {
+            if let Some(part) = Numbers::read_part(self.checkpoint, self.place, range.clone()) {
+                return part;
+            }
+            if let Some(whole) = Numbers::read(self.checkpoint, self.place) {
+                // Nobody else has set it in between.
+                let _ = self.whole.set(whole?);
+            }
+        }
+        Ok(self.whole.get().map_or_else(|| Numbers::Decoded(Vec::new()), |whole| whole.part(range)))
+    }
 }
 
 /// Numbers that cannot be written in the type that is asked for.

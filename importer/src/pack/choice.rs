@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use encaustic_engine::weights::{Dtype, Encoding, Numbers, Parameter, Precision, Quant};
+use encaustic_engine::weights::{Dtype, Encoding, InFile, Parameter, Precision, Quant, SourceError};
 
 use super::Options;
 
@@ -94,23 +94,31 @@ const FAINT: f32 = 1e-3;
 const GLANCE: usize = 1 << 16;
 
 /// The encoding of a parameter.
-pub(super) fn encoding(options: &Options, component: &str, parameter: &Parameter, numbers: &Numbers<'_>) -> Encoding {
+pub(super) fn encoding(
+    options: &Options,
+    component: &str,
+    parameter: &Parameter,
+    numbers: &InFile<'_>,
+) -> Result<Encoding, SourceError> {
     let target = if component == "vae" { options.vae } else { options.dtype };
     let elements: u64 = parameter.shape.iter().map(|dim| *dim as u64).product();
     // Norms and biases have one dimension. Positions, times and sizes reach everything that comes after them.
     let is_embedding = parameter.name.contains("embedding") && !parameter.name.contains("token_embedding");
     let is_small = parameter.shape.len() < 2 || elements < SMALL || is_embedding;
     let is_quantised = matches!(target.large(), Encoding::Quantised(_));
-    if is_small || is_quantised && is_faint(elements, numbers) { target.small() } else { target.large() }
+    let is_small = is_small || is_quantised && is_faint(elements, numbers)?;
+    Ok(if is_small { target.small() } else { target.large() })
 }
 
 /// Whether all numbers are next to nothing. Nearly always the first glance says no. (What is not finite is not faint: it is
 /// refused when it is quantised.)
-fn is_faint(elements: u64, numbers: &Numbers<'_>) -> bool {
+fn is_faint(elements: u64, numbers: &InFile<'_>) -> Result<bool, SourceError> {
     let all = usize::try_from(elements).unwrap_or(usize::MAX);
-    let is_faint = |start: usize| {
-        let values = numbers.part(start..start.saturating_add(GLANCE)).values().unwrap_or_default();
-        values.iter().all(|value| value.abs() < FAINT)
-    };
-    (0..all).step_by(GLANCE).all(is_faint)
+    for start in (0..all).step_by(GLANCE) {
+        let values = numbers.part(start..start.saturating_add(GLANCE))?.values().unwrap_or_default();
+        if values.iter().any(|value| value.is_nan() || value.abs() >= FAINT) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -2,7 +2,8 @@
 //!
 //! The engine says what a model consists of ([`Contents`]), wherever it came from; parameters are taken one by one, brought
 //! to the wanted type in runs of a million numbers, collected to shards and handed to a [`Sink`], which has a disk or a browser's
-//! storage behind it. Beside the parameter that the source holds, one shard and a run are in memory, and what the sink keeps.
+//! storage behind it. One shard and a run are in memory, and what the sink keeps; and of what lies in its file in another way than in
+//! the network, the whole parameter.
 
 mod choice;
 mod error;
@@ -14,7 +15,7 @@ use std::ops::{ControlFlow, Range};
 
 use encaustic_engine::family::Contents;
 use encaustic_engine::weights::{
-    BLOCK, Dtype, EncodeError, Encoded, Encoding, FORMAT, Manifest, Numbers, PackedTensor, Parameter, SCALE, SCHEMA,
+    BLOCK, Dtype, EncodeError, Encoded, Encoding, FORMAT, InFile, Manifest, PackedTensor, Parameter, SCALE, SCHEMA, SourceError,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -168,17 +169,21 @@ impl<'a, S: Sink> Packing<'a, S> {
         let flow = component.each(self.options.dtype.files(), first, &mut |parameter, numbers| {
             let bytes = sizes.next().unwrap_or(0);
             written.read += bytes;
-            if let Err(error) = self.parameter(parameter, numbers, &mut written) {
-                ended = Err(error);
-                return ControlFlow::Break(());
+            match self.parameter(parameter, numbers, &mut written) {
+                Ok(()) => {}
+                Err(Ended::Source(error)) => return Err(error),
+                Err(Ended::Pack(error)) => {
+                    ended = Err(error);
+                    return Ok(ControlFlow::Break(()));
+                }
             }
             self.place.1 += 1;
             self.progress.done += bytes;
             if watch(self.progress).is_break() {
                 ended = Err(PackError::Stopped);
-                return ControlFlow::Break(());
+                return Ok(ControlFlow::Break(()));
             }
-            if self.shards.count() > shards { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            Ok(if self.shards.count() > shards { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         ended?;
         if flow.is_continue() {
@@ -214,13 +219,8 @@ impl<'a, S: Sink> Packing<'a, S> {
         Ok(Packed { manifest, components: std::mem::take(&mut self.components) })
     }
 
-    fn parameter(
-        &mut self,
-        parameter: &Parameter,
-        numbers: Numbers<'_>,
-        written: &mut Written,
-    ) -> Result<(), PackError<S::Error>> {
-        let encoding = choice::encoding(self.options, written.name, parameter, &numbers);
+    fn parameter(&mut self, parameter: &Parameter, numbers: &InFile<'_>, written: &mut Written) -> Result<(), Ended<S::Error>> {
+        let encoding = choice::encoding(self.options, written.name, parameter, numbers)?;
         let name = format!("{}.{}", written.name, parameter.name);
         let wrong = |error| PackError::Numbers { tensor: name.clone(), error };
         let elements: u64 = parameter.shape.iter().map(|dim| *dim as u64).product();
@@ -233,7 +233,7 @@ impl<'a, S: Sink> Packing<'a, S> {
         let mut open = Shards::<S>::begin(&name, encoding.stored(), &shape, bytes);
         let mut all_scales = Vec::new();
         for run in runs(&parameter.shape) {
-            let part = numbers.part(run);
+            let part = numbers.part(run)?;
             let exact = match encoding {
                 Encoding::Quantised(_) => part.values(),
                 Encoding::Plain(_) => None,
@@ -261,6 +261,26 @@ impl<'a, S: Sink> Packing<'a, S> {
             PackedTensor { dtype: encoding, shape: parameter.shape.clone(), block, pieces: Vec::new(), scales: Vec::new() };
         self.tensors.push((name, tensor, [pieces, scales]));
         Ok(())
+    }
+}
+
+/// Why a parameter is not packed.
+enum Ended<E> {
+    /// It cannot be read.
+    Source(SourceError),
+    /// It cannot be written.
+    Pack(PackError<E>),
+}
+
+impl<E> From<SourceError> for Ended<E> {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl<E> From<PackError<E>> for Ended<E> {
+    fn from(error: PackError<E>) -> Self {
+        Self::Pack(error)
     }
 }
 

@@ -39,6 +39,11 @@ impl<F> Inbox<F> {
         true
     }
 
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty()
+    }
+
     /// The next order, whatever it is.
     pub fn poll_order(&mut self, context: &mut Context<'_>) -> Poll<(Order, Option<F>)> {
         match self.orders.pop_front() {
@@ -117,11 +122,13 @@ mod tests {
     #[test]
     fn orders_keep_their_order() {
         let mut inbox = filled([submit(1), cancel(1), load(), submit(2)]);
+        assert!(!inbox.is_empty());
         let mut context = Context::from_waker(Waker::noop());
         for expected in [submit(1), cancel(1), load(), submit(2)] {
             assert_eq!(inbox.poll_order(&mut context), Poll::Ready((expected, None)));
         }
         assert_eq!(inbox.poll_order(&mut context), Poll::Pending);
+        assert!(inbox.is_empty());
     }
 
     #[test]

@@ -217,6 +217,9 @@ pub struct Outlook {
     pub residency: Residency,
     /// Why it will not do, as a sentence with what to do; `None` if it will.
     pub obstacle: Option<String>,
+    /// What makes it doubtful, as a sentence with what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
 }
 
 /// How far a load is.

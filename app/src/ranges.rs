@@ -9,6 +9,8 @@ pub enum Reply {
     Whole,
     /// There is no such rest: what is kept is not the beginning of that file.
     Nothing,
+    /// The server cannot answer now: another try may do better.
+    Later,
     /// It brings something else.
     Other,
 }
@@ -25,6 +27,7 @@ pub fn reply(status: u16, range: Option<&str>, from: u64, of: u64) -> Reply {
         },
         200..=299 => Reply::Whole,
         416 => Reply::Nothing,
+        408 | 429 | 500..=599 => Reply::Later,
         _ => Reply::Other,
     }
 }
@@ -87,6 +90,10 @@ mod tests {
             (200, Some("bytes 7-9/10"), Reply::Whole),
             (416, Some("bytes */10"), Reply::Nothing),
             (404, None, Reply::Other),
+            (408, None, Reply::Later),
+            (429, None, Reply::Later),
+            (500, None, Reply::Later),
+            (503, Some("bytes 7-9/10"), Reply::Later),
             (304, None, Reply::Other),
         ] {
             assert_eq!(reply(status, range, 7, 10), expected, "{status} {range:?}");

@@ -6,7 +6,7 @@
 
 use encaustic_protocol::JobId;
 
-use crate::message::Load;
+use crate::message::{Load, Source};
 
 /// What has killed as many workers is not tried again.
 const MOST_KILLED: u32 = 2;
@@ -34,6 +34,8 @@ struct Entry<F> {
     is_done: bool,
     /// The user does not want it any more.
     is_unwanted: bool,
+    /// Of a load: the id that its files had in the browser's storage, before they were deleted there.
+    deleted: Option<String>,
     /// How many workers died of it.
     killed: u32,
 }
@@ -83,7 +85,7 @@ impl<F> Default for Supervisor<F> {
 impl<F: Clone> Supervisor<F> {
     /// Something is sent.
     pub fn sent(&mut self, work: Work<F>) {
-        self.entries.push(Entry { work, is_done: false, is_unwanted: false, killed: 0 });
+        self.entries.push(Entry { work, is_done: false, is_unwanted: false, deleted: None, killed: 0 });
     }
 
     /// The first model that was on its way is there; those before it have gone.
@@ -94,6 +96,8 @@ impl<F: Clone> Supervisor<F> {
             if let Some(entry) = self.entries.iter_mut().find(|entry| entry.is_coming()) {
                 entry.is_done = true;
                 entry.killed = 0;
+                // A stop that came too late: the model is there now, and those who wait for it have it.
+                entry.is_unwanted = false;
             }
         }
     }
@@ -122,6 +126,19 @@ impl<F: Clone> Supervisor<F> {
     /// The user has stopped the model that is on its way.
     pub fn stopped(&mut self) {
         self.entries.iter_mut().filter(|entry| entry.is_coming()).for_each(|entry| entry.is_unwanted = true);
+    }
+
+    /// The files of the model that is loaded are deleted, as `id` in the browser's storage, if `is_it` says so: another worker
+    /// must not fetch them again unasked.
+    pub fn deleted(&mut self, id: &str, is_it: impl Fn(&Load) -> bool) {
+        for entry in &mut self.entries {
+            if let Work::Load(load, _) = &entry.work
+                && entry.is_done
+                && is_it(load)
+            {
+                entry.deleted = Some(id.to_owned());
+            }
+        }
     }
 
     /// The worker died at `now`; `running` is the job that it was at.
@@ -183,6 +200,9 @@ impl<F: Clone> Supervisor<F> {
         let entries = std::mem::take(&mut self.entries);
         for mut entry in entries {
             let is_guilty = entry.killed >= MOST_KILLED;
+            if let (Work::Load(load, _), Some(id)) = (&mut entry.work, entry.deleted.take()) {
+                load.from = Source::Stored(id);
+            }
             let kept = match &entry.work {
                 Work::Load(..) => {
                     has_model = !is_guilty && !entry.is_unwanted;
@@ -248,7 +268,6 @@ impl<F> Entry<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Source;
 
     type Books = Supervisor<&'static str>;
 
@@ -348,6 +367,32 @@ mod tests {
         books.sent(load("b"));
         books.stopped();
         assert_eq!(books.pending(), []);
+    }
+
+    #[test]
+    fn a_stop_that_comes_too_late_changes_nothing() {
+        let mut books = books([load("a"), job(1)]);
+        books.stopped();
+        books.loaded();
+        let verdict = books.died(0.0, Some(JobId(1)));
+        assert_eq!((verdict.again, verdict.stranded), (vec![load("a"), job(1)], vec![]));
+        // Nor is the next model's failure held to be wanted.
+        books.stopped();
+        books.loaded();
+        books.sent(load("b"));
+        assert!(!books.not_loaded());
+    }
+
+    #[test]
+    fn a_model_that_was_deleted_is_not_fetched_again() {
+        let mut books = books([load("a"), job(1), load("b")]);
+        let is = |name: &'static str| move |load: &Load| load.from == Source::Address(name.into());
+        books.loaded();
+        books.deleted("a-1", is("a"));
+        // This one is yet to come, and is wanted.
+        books.deleted("b-1", is("b"));
+        let kept = Work::Load(Load { from: Source::Stored("a-1".into()), precision: None, residency: None }, None);
+        assert_eq!(books.died(0.0, None).again, [kept, job(1), load("b")]);
     }
 
     #[test]

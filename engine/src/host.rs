@@ -11,9 +11,8 @@ use encaustic_protocol::{Change, Command, Event, Failure, FailureKind, ImageRef,
 
 use crate::catalog::catalog;
 use crate::engine::Engine;
-use crate::latent::{LatentFormat, Picture};
+use crate::latent::Picture;
 use crate::pipeline::{Moment, Observer, Outcome};
-use crate::readback::Floats;
 use crate::settings::Settings;
 
 /// How many jobs may wait.
@@ -128,7 +127,7 @@ async fn run<L: Line>(engine: &mut Engine, mut job: Job, jobs: &mut Jobs, line: 
 async fn attempt<L: Line>(engine: &mut Engine, job: &mut Job, jobs: &mut Jobs, line: &mut L) -> Result<Change, Failure> {
     let seed = line.seed();
     let settings = engine.resolve(&job.submit.request, seed).map_err(|error| error.failure())?;
-    let mut watch = Watch { job, jobs, line, latent: engine.model().latent.clone(), seed: settings.seed };
+    let mut watch = Watch { job, jobs, line, seed: settings.seed };
     let outcome = engine.generate(&settings, &mut watch).await.map_err(|error| error.failure())?;
     let Outcome::Finished(pictures) = outcome else { return Ok(Change::Cancelled) };
     let mut kept = Vec::new();
@@ -146,17 +145,12 @@ struct Watch<'a, L> {
     job: &'a mut Job,
     jobs: &'a mut Jobs,
     line: &'a mut L,
-    latent: LatentFormat,
     seed: u64,
 }
 
 impl<L: Line> Watch<'_, L> {
-    /// Shows the first picture as it looks now, if anybody wants to see it and its format's colours are known.
-    fn show(&mut self, step: usize, clean: &Floats) {
-        if !self.line.wants_preview() {
-            return;
-        }
-        let Some(picture) = self.latent.preview(clean, 0) else { return };
+    /// Shows the first picture as it looks now.
+    fn show(&mut self, step: usize, picture: Picture) {
         let (width, height) = (picture.width as u32, picture.height as u32);
         if let Some(name) = self.line.preview(self.job.submit.job, step, picture) {
             let look = ImageRef { name, seed: self.seed, width, height };
@@ -166,6 +160,10 @@ impl<L: Line> Watch<'_, L> {
 }
 
 impl<L: Line> Observer for Watch<'_, L> {
+    fn wants_look(&mut self) -> bool {
+        self.line.wants_preview()
+    }
+
     fn at(&mut self, moment: Moment<'_>) -> ControlFlow<()> {
         let progress = |stage, done: usize, of: usize| {
             let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -180,8 +178,8 @@ impl<L: Line> Observer for Watch<'_, L> {
         if let Some(progress) = progress {
             self.job.tell(Change::Progress(progress), self.line);
         }
-        if let Moment::Step { done, clean, .. } = moment {
-            self.show(done, clean);
+        if let Moment::Step { done, look: Some(look), .. } = moment {
+            self.show(done, look.clone());
         }
         while let Some(command) = self.line.poll() {
             self.jobs.take(command, self.line);

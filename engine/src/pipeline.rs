@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::device::{DeviceKind, Precision};
 use crate::error::GenerateError;
-use crate::family::LatentDiffusion;
+use crate::family::{Decoder, LatentDiffusion};
 use crate::kernel::prepare_attention;
 use crate::latent::Picture;
 use crate::noise::{Noise, NoiseSource};
@@ -21,6 +21,11 @@ use crate::settings::Settings;
 pub trait Observer {
     /// Told of each moment, when the device has done what it tells. [`ControlFlow::Break`] ends the run there.
     fn at(&mut self, moment: Moment<'_>) -> ControlFlow<()>;
+
+    /// Whether the next [`Moment::Step`] should bring a look; asked once per step.
+    fn wants_look(&mut self) -> bool {
+        false
+    }
 }
 
 /// Follows nothing.
@@ -47,8 +52,9 @@ pub enum Moment<'a> {
         of: usize,
         /// The latents after it, in the sampler's own parameterisation.
         latents: &'a Floats,
-        /// What the model takes the first picture's clean latents to be, seen from this step: for previews.
-        clean: &'a Floats,
+        /// What the model takes the first picture to be, seen from this step, if the observer wants a look: through TAESD
+        /// where that is the model's autoencoder, else by colours alone, a pixel per latent, where the latents' are known.
+        look: Option<&'a Picture>,
         /// Where on the way they are.
         level: Level,
     },
@@ -148,6 +154,7 @@ async fn denoise(
     for lane in &mut lanes {
         lane.x = lane.x.clone() * lane.sampler.initial_scale();
     }
+    let quick = model.quick_decoder();
     let mut done = 0;
     while lanes.iter().any(|lane| !lane.sampler.finished()) {
         let mut guess = None;
@@ -167,8 +174,9 @@ async fn denoise(
         }
         let of = lanes.iter().map(|lane| lane.sampler.steps()).max().unwrap_or(0).max(done);
         let level = lanes.first().map(|lane| lane.sampler.level());
+        let look = if observer.wants_look() { look(model, quick.as_ref(), &clean).await? } else { None };
         if let Some(level) = level
-            && observer.at(Moment::Step { done, of, latents: &latents, clean: &clean, level }).is_break()
+            && observer.at(Moment::Step { done, of, latents: &latents, look: look.as_ref(), level }).is_break()
         {
             return Ok(None);
         }
@@ -194,6 +202,14 @@ async fn gather(lanes: &[Lane], guess: Option<Tensor<4>>) -> Result<(Floats, Flo
     }
     latents.values.truncate(pictures.saturating_mul(length));
     Ok((latents, clean))
+}
+
+/// What one picture's clean latents show.
+async fn look(model: &LatentDiffusion, quick: Option<&Decoder>, clean: &Floats) -> Result<Option<Picture>, ReadbackError> {
+    let Some(decoder) = quick else { return Ok(model.latent.preview(clean, 0)) };
+    let latents = TensorData::new(clean.values.clone(), clean.shape.clone());
+    let decoded = floats(model.decode(decoder, Tensor::from_data(latents, model.device()))).await?;
+    Ok(Picture::from_floats(&decoded, 0))
 }
 
 /// Clean latents to pictures, one after another: decoding takes more memory than all else.

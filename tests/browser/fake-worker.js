@@ -6,7 +6,7 @@
 // "old" speaks another language, "shown" has real pictures where the server has some; any other name is a healthy worker.
 // Words in a prompt: "die" ends the worker each time, "die-once" the first one, "trap-once" by an uncaught error, "lost-once" with
 // a lost device; "fail" fails, "slow" takes its time, "endless" does not end, "still" has no previews.
-// Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../fatal" ends each worker, ".../none" is not
+// Addresses: ".../demo" is small, ".../big" does not fit, ".../slow" comes slowly, ".../heavy" takes long to the device, ".../fatal" ends each worker, ".../none" is not
 // there; files whose name has "broken" are no models, and to pack one
 // that has "fatal" ends the worker.
 
@@ -16,6 +16,7 @@ const say = (news) => self.postMessage(JSON.stringify(news));
 const rest = (ms) => new Promise((done) => setTimeout(done, ms));
 const failure = (kind, message) => ({ kind, message });
 const MB = 1_000_000;
+const DEVICE = BEHAVIOUR === "shown" ? "webgpu" : "Fake Graphics 4000 (WebGPU)";
 
 const CATALOG = {
   families: [{ id: "sd1", label: "Stable Diffusion 1.x" }, { id: "sdxl", label: "Stable Diffusion XL" }],
@@ -82,7 +83,7 @@ async function look({ from }, file) {
     ? "the largest tensor has 1.6 GB, and this GPU takes no more than 1 GB in one buffer; another GPU or a smaller model will do"
     : to_fetch > free ? "the browser has room for 10 MB, and 20.8 MB are to be fetched: delete a model, or free space on the disk" : undefined;
   const outlook = { title: model.title, family: isBig ? "sdxl" : "sd1", license: model.title && CARD.license, bytes: model.bytes, to_fetch };
-  const device = { device: "Fake Graphics 4000 (WebGPU)", precision: "f16", largest_buffer: 1_073_741_824 };
+  const device = { device: DEVICE, precision: "f16", largest_buffer: 1_073_741_824 };
   const needs = { needs_all: model.bytes * 2 + 200 * MB, needs_in_turn: model.bytes + 100 * MB };
   say({ outlook: { ...outlook, ...device, ...needs, free, residency: isBig ? "in_turn" : "all", obstacle } });
 }
@@ -110,11 +111,14 @@ async function load({ from, residency }, file) {
   }
   say({ loading: { stage: "device", bytes: of, of } });
   await rest(30);
-  for (const part of [0.5, 1]) say({ loading: { stage: "weights", bytes: Math.round(of * part), of } });
+  for (const part of [0.5, 1]) {
+    say({ loading: { stage: "weights", bytes: Math.round(of * part), of } });
+    if (model.name === "heavy") await rest(1500);
+  }
   loaded = true;
   const card = from === "file" ? { ...CARD, title: undefined, license: undefined } : { ...CARD, title: model.title };
   const seconds = { files: 0.1, device: 0.03, model: 0.01 };
-  say({ loaded: { card, bytes: of, device: "Fake Graphics 4000 (WebGPU)", precision: "f16", residency: residency ?? "all", seconds } });
+  say({ loaded: { card, bytes: of, device: DEVICE, precision: "f16", residency: residency ?? "all", seconds } });
 }
 
 async function pack({ title, dtype }, file) {

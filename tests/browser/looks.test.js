@@ -81,7 +81,7 @@ for (const colorScheme of ["dark", "light"]) {
       await page.setViewportSize({ width, height });
       for (const panel of ["Gallery", "Models", "Settings", "Create"]) {
         await tab.panel(panel);
-        await page.mouse.move(width / 2, 0);
+        await page.mouse.move(1, 1);
         await page.waitForFunction(() => [...document.images].every((image) => image.complete));
         assert.deepEqual(await faults(page), [], `${panel}, ${size}`);
         const overflows = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

@@ -47,7 +47,7 @@ export async function servePage(dist = DIST, { pictures } = {}) {
       // A service worker that keeps the page would hide from this server what is fetched.
       if (rest === "sw.js") return answer(200, TYPES[".js"], "");
       if (rest.endsWith(".safetensors")) shards.push(rest);
-      if (rest === "models.json" && behaviour !== "real") return answer(200, TYPES[".json"], JSON.stringify(OFFERS));
+      if (rest === "models.json" && !["real", "shown"].includes(behaviour)) return answer(200, TYPES[".json"], JSON.stringify(OFFERS));
       if (rest.startsWith("pictures/")) return answer(200, TYPES[".png"], await readFile(join(pictures, rest.slice("pictures/".length))));
       const name = rest === "" ? "index.html" : rest;
       answer(200, TYPES[extname(name)] ?? "application/octet-stream", await readFile(join(dist, name)));

@@ -138,6 +138,101 @@ test("a browser without locks goes on without", async () => {
   await context.close();
 });
 
+test("a page that may have no locks goes on without", async () => {
+  const context = await visit(browser);
+  await context.addInitScript(() => {
+    LockManager.prototype.request = () => Promise.reject(new DOMException("access is denied", "SecurityError"));
+  });
+  const tab = await Tab.open(context, server.address(), { panel: "Models" });
+  await tab.load();
+  assert.deepEqual(tab.complaints, []);
+  await context.close();
+});
+
+test("a tab without the engine says so when it is to draw, and draws when it has it", async () => {
+  const context = await visit(browser);
+  const one = await Tab.open(context, server.address(), { panel: "Models" });
+  await one.load();
+  const two = await Tab.open(context, server.address(), { panel: "Models" });
+  await two.page.getByRole("heading", { name: "At work in another tab" }).waitFor();
+  await two.button("Dismiss").click();
+  await two.generate("a fox");
+  await two.sees(/Encaustic is at work in another tab/);
+  assert.equal(await two.page.getByText("The model could not be loaded").count(), 0);
+  await two.button("Use it here").last().click();
+  // The last visit's model comes, as if nothing had been asked for before.
+  await two.panel("Models");
+  await two.sees("Fake Graphics 4000");
+  await two.generate("a hare");
+  await finished(two, "a hare");
+  assert.deepEqual([...one.complaints, ...two.complaints], []);
+  await context.close();
+});
+
+test("a packing ends when another tab takes the engine", async () => {
+  const context = await visit(browser);
+  const one = await Tab.open(context, server.address(), { panel: "Models" });
+  await one.drop({ name: "slow.safetensors", bytes: [1, 2, 3] });
+  await one.dialog.getByRole("button", { name: "Keep packed" }).click();
+  await one.sees(/Packing slow/i);
+  const two = await Tab.open(context, server.address(), { panel: "Models" });
+  await two.button("Use it here").last().click();
+  await one.sees(/"slow" was not kept: another tab has taken the engine/i);
+  await two.close();
+  await one.load();
+  assert.deepEqual([...one.complaints, ...two.complaints], []);
+  await context.close();
+});
+
+test("a picture does not wait for an engine that the browser refuses", async () => {
+  const context = await visit(browser);
+  await context.addInitScript(() => {
+    let started = 0;
+    window.Worker = class extends Worker {
+      constructor(...words) {
+        if (++started === 2) throw new DOMException("not allowed", "SecurityError");
+        super(...words);
+      }
+    };
+  });
+  const tab = await Tab.open(context, server.address(), { panel: "Models" });
+  await tab.load();
+  await tab.generate("a fox die-once");
+  await tab.sees(/this picture waited for it/);
+  await tab.sees(/The engine stays off for now/);
+  await tab.button("Try again").first().click();
+  await tab.panel("Models");
+  await tab.sees("Fake Graphics 4000");
+  assert.deepEqual(tab.complaints, []);
+  await context.close();
+});
+
+onPage("a model that was deleted is not fetched again when the device is lost", "plain", async (tab) => {
+  await tab.load();
+  await tab.button(/^Delete /).first().click();
+  await tab.dialog.getByRole("button", { name: "Delete" }).click();
+  await tab.sees("Nothing yet");
+  await tab.generate("a fox lost-once");
+  await tab.sees(/nothing is kept under demo-1/i);
+  await tab.panel("Models");
+  await tab.sees("Nothing yet");
+});
+
+onPage("a load that hears no stop offers none", "plain", async (tab) => {
+  await tab.page.getByLabel("Address of the folder").fill("models/heavy");
+  await tab.page.keyboard.press("Enter");
+  await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
+  await tab.sees("Bringing it to the graphics card");
+  assert.ok(await tab.button("Stop", { exact: true }).first().isDisabled());
+  await tab.sees("Fake Graphics 4000");
+});
+
+onPage("tokens are counted before there is a model", "plain", async (tab) => {
+  await tab.panel("Create");
+  await tab.page.getByLabel("Prompt", { exact: true }).fill("three small words");
+  await tab.sees("3 / 75");
+});
+
 onPage("Esc cancels the job that runs", "plain", async (tab) => {
   await tab.load();
   await tab.generate("endless");

@@ -19,7 +19,7 @@ const TYPES = {
   ".webmanifest": "application/manifest+json",
 };
 
-let browser, server, requests;
+let browser, server, requests, edited;
 
 before(async () => {
   requests = [];
@@ -27,7 +27,7 @@ before(async () => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     requests.push(path);
     const file = path.startsWith(PREFIX) ? path.slice(PREFIX.length) || "index.html" : undefined;
-    const bytes = file && (await readFile(join(DIST, file)).catch(() => undefined));
+    const bytes = (file === "models.json" && edited) || (file && (await readFile(join(DIST, file)).catch(() => undefined)));
     if (!bytes) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }).end(bytes);
   });
@@ -80,6 +80,20 @@ test("a script that somebody brings into the page does not run, and nothing goes
   assert.equal(refused.wasHere, false);
   assert.ok(refused.violations.includes("script-src-elem"), `${refused.violations}`);
   assert.ok(refused.violations.includes("connect-src"), `${refused.violations}`);
+  await context.close();
+});
+
+test("a list of models that is edited later is seen at the next visit", async () => {
+  const { context, page } = await open();
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.reload();
+  await page.waitForSelector("main");
+  const list = () => page.evaluate(async () => (await (await fetch("models.json")).json()).models.length);
+  const before = await list();
+  edited = JSON.stringify({ models: [] });
+  assert.equal(await list(), 0);
+  edited = undefined;
+  assert.equal(await list(), before);
   await context.close();
 });
 

@@ -14,7 +14,7 @@ use crate::ranges::{Reply, reply};
 pub(super) enum FetchError {
     /// The brake was pulled.
     Stopped,
-    /// The connection was not there, or broke: another try may do better.
+    /// The connection was not there, or broke, or the server is busy: another try may do better.
     Broken(String),
     /// The server has not what is wanted.
     Refused(String),
@@ -55,6 +55,10 @@ pub(super) async fn request(address: &str, from: u64, of: u64, brake: &Brake) ->
         Reply::Rest if from > 0 => from,
         Reply::Whole => 0,
         Reply::Nothing => return Err(FetchError::Unlike),
+        Reply::Later => {
+            let (status, text) = (response.status(), response.status_text());
+            return Err(FetchError::Broken(format!("{address} cannot be fetched now: the server answers {status} {text}")));
+        }
         Reply::Rest | Reply::Other => {
             return Err(refused(format!("the server answers {} {}", response.status(), response.status_text())));
         }
@@ -81,11 +85,17 @@ impl Body {
         self.at
     }
 
+    /// Lets the server send no more. What has ended by an abort says so once more, which is no news; but where nobody hears it,
+    /// the worker would be taken for dead.
+    pub(super) async fn cancel(&self) {
+        let _ = JsFuture::from(self.reader.cancel()).await;
+    }
+
     /// The next piece, in JavaScript's memory; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Uint8Array>, FetchError> {
         let lost = |error: JsValue| broken(&self.address, &self.brake, &error);
         if self.brake.is_pulled() {
-            let _ = self.reader.cancel();
+            self.cancel().await;
             return Err(FetchError::Stopped);
         }
         let result = JsFuture::from(self.reader.read()).await.map_err(lost)?;
@@ -95,7 +105,7 @@ impl Body {
         let piece: Uint8Array = Reflect::get(&result, &"value".into()).map_err(lost)?.unchecked_into();
         self.at += u64::from(piece.length());
         if self.at > self.most {
-            let _ = self.reader.cancel();
+            self.cancel().await;
             let problem = format!("{} has more than the {} bytes that it may have", self.address, self.most);
             return Err(FetchError::Refused(problem));
         }

@@ -23,9 +23,11 @@ pub(super) const WEBGPU: DeviceName = DeviceName::Gpu { api: Api::WebGpu, index:
 /// grow with it. (Chrome allows 2 GiB on graphics cards of 4 GiB and more, 128 MiB to 1 GiB on phones.)
 const BUFFERS: u64 = 2;
 
+/// Buffers of the largest size beyond which a device hardly has memory.
+const MANY_BUFFERS: u64 = 4;
+
 /// Looks at a model.
-pub(super) async fn look(shelf: &Shelf, load: &Load, file: Option<File>) -> Result<Outlook, Failure> {
-    let brake = Brake::default();
+pub(super) async fn look(shelf: &Shelf, load: &Load, file: Option<File>, brake: &Brake) -> Result<Outlook, Failure> {
     let wanted = precision(load)?;
     let (survey, bytes, missing, title, license) = match &load.from {
         Source::File => {
@@ -33,7 +35,7 @@ pub(super) async fn look(shelf: &Shelf, load: &Load, file: Option<File>) -> Resu
             let survey = survey_of(single.files(&Rc::new(Meter::silent())))?;
             (survey, single.bytes, 0, Some(single.title()), single.training.license.clone())
         }
-        Source::Address(address) => kept(shelf, shelf.at(address, &brake).await?).await?,
+        Source::Address(address) => kept(shelf, shelf.at(address, brake).await?).await?,
         Source::Stored(id) => kept(shelf, shelf.kept(id).await?).await?,
     };
     let device = device::enumerate().await.into_iter().find(is_webgpu);
@@ -62,6 +64,7 @@ pub(super) async fn look(shelf: &Shelf, load: &Load, file: Option<File>) -> Resu
         largest_buffer: device.as_ref().and_then(|info| info.largest_buffer),
         residency: residency(load.residency, device.as_ref(), needs),
         obstacle: obstacle.or(room),
+        caution: device.as_ref().and_then(|info| caution(info, needs, precision)),
     })
 }
 
@@ -119,6 +122,24 @@ fn obstacle(info: &DeviceInfo, survey: &Survey, needs: Needs, precision: Precisi
         part.largest_name,
         part.name,
         amount::bytes(needs.tensor),
+        amount::bytes(most)
+    ))
+}
+
+/// What speaks against a model on a device, though it is not sure: that it needs more memory than there probably is.
+fn caution(info: &DeviceInfo, needs: Needs, precision: Precision) -> Option<String> {
+    let most = info.largest_buffer?;
+    if needs.in_turn <= most.saturating_mul(MANY_BUFFERS) {
+        return None;
+    }
+    let remedy = match precision {
+        Precision::F32 if info.f16 => "load it in f16, or make smaller pictures",
+        _ => "make small pictures, or take a smaller model",
+    };
+    Some(format!(
+        "this model needs {} of graphics memory even with one network at a time, and this device, which allows buffers of {}, probably \
+         has less: loading it may fail; {remedy}",
+        amount::bytes(needs.in_turn),
         amount::bytes(most)
     ))
 }

@@ -3,8 +3,9 @@
 //! One thread does everything: messages come in between two tasks of the worker's event loop, which is whenever the engine
 //! waits for the device. So a cancel is heard after the step that runs, and nothing here needs a lock.
 //!
-//! There are two queues. What needs the engine waits for it (loads, packing, commands); what only asks for the storage does not
-//! (what is kept, what a load would mean, deleting). Counting tokens and stopping are done as soon as they are heard.
+//! There are three queues. What needs the engine waits for it (loads, packing, commands); what only asks for the storage does not
+//! (what is kept, deleting), nor for a server that is slow to tell what a load would mean. Counting tokens and stopping are done
+//! as soon as they are heard.
 
 mod blob;
 mod brake;
@@ -49,6 +50,10 @@ struct State {
     inbox: RefCell<Inbox<File>>,
     /// What only asks for the storage.
     desk: RefCell<Inbox<File>>,
+    /// Models to be looked at.
+    looks: RefCell<Inbox<File>>,
+    /// What stops the look that is under way.
+    looking: RefCell<Option<Brake>>,
     /// The load or the packing that is under way: the id that it writes to, and what stops it.
     under_way: RefCell<Option<(Option<String>, Brake)>>,
     /// The model that is being deleted.
@@ -101,6 +106,7 @@ pub fn start() {
     wasm_bindgen_futures::spawn_local(async move {
         let shelf = Rc::new(Shelf::open().await);
         wasm_bindgen_futures::spawn_local(serve_desk(Rc::clone(&state), Rc::clone(&shelf)));
+        wasm_bindgen_futures::spawn_local(serve_looks(Rc::clone(&state), Rc::clone(&shelf)));
         work(state, shelf).await;
     });
     tell(&News::Ready { version: env!("CARGO_PKG_VERSION").to_owned() });
@@ -125,14 +131,22 @@ fn take(message: &MessageEvent, state: &State) -> Result<(), String> {
             tell(&News::Counted { id, tokens: texts.iter().map(|text| count(text) as u32).collect() });
             true
         }
-        order @ (Order::Models | Order::Look(_) | Order::Forget { .. }) => state.desk.borrow_mut().push(order, file),
+        order @ Order::Look(_) => {
+            // Nobody waits any more for what is found for the one before.
+            if let Some(brake) = &*state.looking.borrow() {
+                brake.pull();
+            }
+            state.looks.borrow_mut().push(order, file)
+        }
+        order @ (Order::Models | Order::Forget { .. }) => state.desk.borrow_mut().push(order, file),
         order @ (Order::Load(_) | Order::Pack(_) | Order::Command(_)) => state.inbox.borrow_mut().push(order, file),
     };
     if has_room { Ok(()) } else { Err(format!("{MOST_ORDERS} orders are waiting already; try again later")) }
 }
 
 impl State {
-    /// Stops what is under way, or takes back what would have come next.
+    /// Stops what is under way; while nothing is, takes back what has been asked for and waits for a picture to be finished.
+    /// A stop that came too late for what it meant has been heard in [`State::end`].
     fn stop(&self) {
         if let Some((_, brake)) = &*self.under_way.borrow() {
             return brake.pull();
@@ -169,6 +183,13 @@ impl State {
         brake
     }
 
+    /// Notes that nothing is under way any more. Messages that came while the thread was taken are let in first: a stop among
+    /// them means what has just ended, and not what waits behind it.
+    async fn end(&self) {
+        post::breathe().await;
+        self.under_way.replace(None);
+    }
+
     /// Makes sure that a model can be deleted; why it cannot.
     fn let_go(&self, id: &str) -> Result<(), &'static str> {
         if !ranges::is_id(id) {
@@ -194,12 +215,8 @@ impl State {
 /// Answers what only asks for the storage, in turn.
 async fn serve_desk(state: Rc<State>, shelf: Rc<Shelf>) {
     loop {
-        let (order, file) = poll_fn(|context| state.desk.borrow_mut().poll_order(context)).await;
+        let (order, _) = poll_fn(|context| state.desk.borrow_mut().poll_order(context)).await;
         match order {
-            Order::Look(load) => match look::look(&shelf, &load, file).await {
-                Ok(outlook) => tell(&News::Outlook(Box::new(outlook))),
-                Err(failure) => tell(&News::NotSeen(failure)),
-            },
             Order::Forget { id } => {
                 let forgotten = match state.let_go(&id) {
                     Ok(()) => {
@@ -220,8 +237,27 @@ async fn serve_desk(state: Rc<State>, shelf: Rc<Shelf>) {
     }
 }
 
+/// Looks at models, in turn. Every look has an answer, but one that another has followed is not worth waiting for.
+async fn serve_looks(state: Rc<State>, shelf: Rc<Shelf>) {
+    loop {
+        let (order, file) = poll_fn(|context| state.looks.borrow_mut().poll_order(context)).await;
+        let Order::Look(load) = order else { continue };
+        let brake = Brake::default();
+        if !state.looks.borrow().is_empty() {
+            brake.pull();
+        }
+        state.looking.replace(Some(brake.clone()));
+        let seen = look::look(&shelf, &load, file, &brake).await;
+        state.looking.replace(None);
+        tell(&match seen {
+            Ok(outlook) => News::Outlook(Box::new(outlook)),
+            Err(failure) => News::NotSeen(failure),
+        });
+    }
+}
+
 async fn tell_models(state: &State, shelf: &Shelf) {
-    let models = shelf.list(state.busy().as_deref()).await;
+    let models = shelf.list(&|id| state.busy().as_deref() == Some(id)).await;
     tell(&News::Models(models));
 }
 
@@ -268,7 +304,7 @@ async fn load_one(state: &State, shelf: &Shelf, loader: &mut Loader, order: &Loa
     } else {
         loader.load(shelf, order, file, &brake).await
     };
-    state.under_way.replace(None);
+    state.end().await;
     match loaded {
         Ok((engine, ready, loaded)) => {
             state.ready.replace(Some(ready));
@@ -286,7 +322,7 @@ async fn pack_one(state: &State, shelf: &Shelf, loader: &mut Loader, order: &Pac
     let id = pack::new_id(order);
     let brake = state.begin(Some(id.clone()));
     let packed = pack::pack(loader, shelf, order, file, &id, &brake).await;
-    state.under_way.replace(None);
+    state.end().await;
     tell(&match packed {
         Ok(stored) => News::Packed(stored),
         Err(failure) => News::NotPacked(failure),

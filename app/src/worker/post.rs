@@ -1,6 +1,6 @@
 //! The way out of the worker: messages to the page, and the time that things take.
 
-use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -13,11 +13,22 @@ extern "C" {
     /// Of `boot.js`: lets messages that wait come in. It uses no timer, which a hidden tab would slow down.
     #[wasm_bindgen(js_name = breathe)]
     fn breathe_in_script() -> Promise;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(then: &Function, milliseconds: f64) -> JsValue;
 }
 
 /// Lets messages that wait come in.
 pub(super) async fn breathe() {
     let _ = JsFuture::from(breathe_in_script()).await;
+}
+
+/// Waits. What must not wait longer where the tab is hidden does not use this.
+pub(super) async fn pause(seconds: f64) {
+    let passed = Promise::new(&mut |done, _| {
+        set_timeout(&done, seconds * 1000.0);
+    });
+    let _ = JsFuture::from(passed).await;
 }
 
 /// The worker as the browser sees it.

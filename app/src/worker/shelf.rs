@@ -16,15 +16,15 @@ use serde::{Deserialize, Serialize};
 use super::brake::Brake;
 use super::fetch::{self, FetchError};
 use super::files::Vault;
-use super::post::absolute;
-use super::store::{self, Append, Store, StoreError};
+use super::post::{absolute, pause, seconds};
+use super::store::{self, Store, StoreError};
 use crate::message::{Storage, Stored};
 use crate::{amount, ranges};
 
 /// What a list shows of a model.
 const ABOUT: &str = "about.json";
-/// How often a connection may break while a shard is fetched.
-const TRIES: u32 = 3;
+/// Seconds between the tries to fetch a shard, while connections break before anything has come.
+const PAUSES: [f64; 3] = [1.0, 2.0, 4.0];
 
 /// What a list shows of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,14 @@ fn full(needed: u64, free: Option<u64>) -> String {
          try again",
         amount::bytes(needed)
     )
+}
+
+/// Waits for so many seconds, or until the brake is pulled.
+async fn wait(most: f64, brake: &Brake) {
+    let begun = seconds();
+    while seconds() - begun < most && !brake.is_pulled() {
+        pause(0.1).await;
+    }
 }
 
 impl From<ShelfError> for Failure {
@@ -160,17 +168,27 @@ impl Shelf {
         if !ranges::is_id(id) {
             return Err(absent());
         }
-        let about = self.about(id).await?.ok_or_else(absent)?;
+        let about = self.about(id).await?;
         let text = self.store.read(id, MANIFEST).await.map_err(ShelfError::Store)?.ok_or_else(absent)?.to_vec();
         let manifest = Manifest::parse(&text);
-        let manifest = manifest.map_err(|error| ShelfError::Model(format!("{}: {error}; get the model again", about.title)))?;
-        let address = about.address.as_deref().map(absolute);
+        let title = || about.as_ref().map_or(id, |about| &about.title);
+        let manifest = manifest.map_err(|error| ShelfError::Model(format!("{}: {error}; get the model again", title())))?;
+        let address = about.and_then(|about| about.address).as_deref().map(absolute);
         Ok(Found { id: id.to_owned(), address, manifest, text })
     }
 
+    /// What was written down of a model; `None` also where that cannot be read.
     async fn about(&self, id: &str) -> Result<Option<About>, ShelfError> {
         let text = self.store.read(id, ABOUT).await.map_err(ShelfError::Store)?;
         Ok(text.and_then(|text| serde_json::from_slice(&text.to_vec()).ok()))
+    }
+
+    /// What the manifest tells where what was written down is lost; next to nothing where that is damaged too, but it can be deleted.
+    async fn about_again(&self, id: &str) -> About {
+        let text = self.store.read(id, MANIFEST).await.ok().flatten();
+        let manifest = text.and_then(|text| Manifest::parse(&text.to_vec()).ok()).unwrap_or_default();
+        let title = manifest.title.clone().unwrap_or_else(|| id.to_owned());
+        About { title, of: manifest.bytes(), family: manifest.family, address: None }
     }
 
     /// Bytes of a model's shards that are there.
@@ -178,6 +196,11 @@ impl Shelf {
         let files = self.store.files(&found.id).await.map_err(ShelfError::Store)?;
         let there = |shard: &Shard| files.iter().find(|(name, _)| *name == shard.file).map_or(0, |(_, bytes)| *bytes);
         Ok(found.manifest.shards.iter().map(|shard| there(shard).min(shard.bytes)).sum())
+    }
+
+    /// Bytes of a model that have yet to come, as far as that can be told.
+    async fn missing(&self, found: &Found) -> u64 {
+        found.manifest.bytes().saturating_sub(self.there(found).await.unwrap_or(0))
     }
 
     /// Makes a model whole: fetches what is missing, checks what is there. `seen` is told how many bytes are right.
@@ -245,7 +268,9 @@ impl Shelf {
         let Found { id, .. } = found;
         let files = self.store.files(id).await.map_err(ShelfError::Store)?;
         let mut have = files.iter().find(|(name, _)| *name == shard.file).map_or(0, |(_, bytes)| *bytes);
-        let (mut wrong, mut broken) = (0, 0);
+        let mut wrong = 0;
+        // How far it has ever been: a server without ranges begins anew each time, and comes nowhere if it always breaks.
+        let (mut furthest, mut pauses) = (have, PAUSES.iter());
         loop {
             if brake.is_pulled() {
                 return Err(ShelfError::Stopped);
@@ -253,17 +278,17 @@ impl Shelf {
             if have == shard.bytes && self.is_right(id, shard).await? {
                 return Ok(());
             }
-            if have >= shard.bytes {
-                wrong += 1;
-                self.checked.borrow_mut().remove(&(id.clone(), shard.sha256.clone()));
-                self.store.remove(id, &shard.file).await.map_err(ShelfError::Store)?;
-                have = 0;
-            }
             let Some(address) = &found.address else {
                 let Shard { file, .. } = shard;
                 let problem = "is damaged or missing in the browser's storage, and there is no address to get it from";
                 return Err(ShelfError::Model(format!("{file} {problem}: delete the model and make it again from your file")));
             };
+            if have >= shard.bytes {
+                wrong += 1;
+                self.checked.borrow_mut().remove(&(id.clone(), shard.sha256.clone()));
+                self.store.remove(id, &shard.file).await.map_err(ShelfError::Store)?;
+                (have, furthest) = (0, 0);
+            }
             if wrong > 1 {
                 return Err(ShelfError::Model(format!(
                     "{}: the SHA-256 is not the manifest's, also of a second copy; the file on the server is damaged or of another \
@@ -271,7 +296,10 @@ impl Shelf {
                     shard.file
                 )));
             }
-            let (there, ended) = self.rest(id, shard, address, have, brake, seen).await?;
+            let (there, ended) = self.rest(found, shard, address, have, brake, seen).await?;
+            if there > furthest {
+                (furthest, pauses) = (there, PAUSES.iter());
+            }
             match ended {
                 Ok(()) if there < shard.bytes => {
                     // The server has no more of it.
@@ -293,10 +321,10 @@ impl Shelf {
                 }
                 Err(FetchError::Refused(why)) => return Err(ShelfError::Model(why)),
                 Err(FetchError::Broken(why)) => {
-                    broken += 1;
-                    if broken >= TRIES {
+                    let Some(pause) = pauses.next() else {
                         return Err(ShelfError::Model(format!("{why}; what has come is kept for the next try")));
-                    }
+                    };
+                    wait(*pause, brake).await;
                 }
             }
             have = there;
@@ -306,7 +334,7 @@ impl Shelf {
     /// Fetches a shard from byte `have` on; how far it is then, and how the fetching ended.
     async fn rest(
         &self,
-        id: &str,
+        found: &Found,
         shard: &Shard,
         address: &str,
         have: u64,
@@ -319,9 +347,12 @@ impl Shelf {
             Err(error) => return Ok((have, Err(error))),
         };
         let mut there = body.at();
-        let mut file = match self.store.append(id, &shard.file, there).await {
+        let mut file = match self.store.append(&found.id, &shard.file, there).await {
             Ok(file) => file,
-            Err(error) => return Err(self.failed(error, shard.bytes - there).await),
+            Err(error) => {
+                body.cancel().await;
+                return Err(self.failed(error, self.missing(found).await).await);
+            }
         };
         let mut kept = Ok(());
         let ended = loop {
@@ -331,6 +362,7 @@ impl Shelf {
                 Err(error) => break Err(error),
             }
             if kept.is_err() {
+                body.cancel().await;
                 break Ok(());
             }
             there = body.at();
@@ -339,7 +371,7 @@ impl Shelf {
         // Whatever happened, what has come is kept.
         match kept.and(file.finish().await) {
             Ok(()) => Ok((there, ended)),
-            Err(error) => Err(self.failed(error, shard.bytes.saturating_sub(there)).await),
+            Err(error) => Err(self.failed(error, self.missing(found).await).await),
         }
     }
 
@@ -368,18 +400,13 @@ impl Shelf {
         Ok(Rc::new(vault))
     }
 
-    /// A new file of a model, written from its beginning.
-    pub(super) async fn begin(&self, id: &str, name: &str) -> Result<Box<dyn Append>, ShelfError> {
-        match self.store.append(id, name, 0).await {
-            Ok(file) => Ok(file),
-            Err(error) => Err(self.failed(error, 0).await),
-        }
-    }
-
     /// Writes a whole file, in parts.
     pub(super) async fn put(&self, id: &str, name: &str, content: Vec<Vec<u8>>) -> Result<(), ShelfError> {
         let bytes = content.iter().map(|part| part.len() as u64).sum();
-        let mut file = self.begin(id, name).await?;
+        let mut file = match self.store.append(id, name, 0).await {
+            Ok(file) => file,
+            Err(error) => return Err(self.failed(error, bytes).await),
+        };
         let written = content.iter().try_for_each(|part| file.push(&Uint8Array::from(part.as_slice())));
         match written.and(file.finish().await) {
             Ok(()) => Ok(()),
@@ -393,25 +420,31 @@ impl Shelf {
         self.store.remove_model(id).await.map_err(ShelfError::Store)
     }
 
-    /// What is kept. Folders that are no models, as a packing leaves them that was cut off, are removed; `busy` is not.
-    pub(super) async fn list(&self, busy: Option<&str>) -> Storage {
+    /// What is kept. Folders that are no models, as a packing leaves them that was cut off, are removed, but not one of a model
+    /// that is on its way: `is_busy` tells, and is asked at the last moment.
+    pub(super) async fn list(&self, is_busy: &dyn Fn(&str) -> bool) -> Storage {
         let (used, quota) = store::estimate().await;
         let persistent = store::is_persistent().await;
         let mut models = Vec::new();
         for id in self.store.models().await.unwrap_or_default() {
-            match self.about(&id).await {
-                Ok(Some(About { title, family, address, of })) => {
-                    let files = self.store.files(&id).await.unwrap_or_default();
-                    let shards = files.iter().filter(|(name, _)| name != MANIFEST && name != ABOUT);
-                    let bytes = shards.map(|(_, bytes)| bytes).sum();
-                    models.push(Stored { id, title, family, address, bytes, of });
+            // What somebody else has open is not looked at.
+            let (Ok(files), Ok(about)) = (self.store.files(&id).await, self.about(&id).await) else { continue };
+            let has = |name: &str| files.iter().any(|(file, _)| file == name);
+            let about = match about {
+                Some(about) => about,
+                None if !has(MANIFEST) && !has(ABOUT) => {
+                    if !is_busy(&id) {
+                        let _ = self.store.remove_model(&id).await;
+                    }
+                    continue;
                 }
-                Ok(None) if busy != Some(id.as_str()) => {
-                    let _ = self.store.remove_model(&id).await;
-                }
-                // What somebody else has open is not looked at.
-                Ok(None) | Err(_) => {}
-            }
+                None if is_busy(&id) => continue,
+                None => self.about_again(&id).await,
+            };
+            let shards = files.iter().filter(|(name, _)| name != MANIFEST && name != ABOUT);
+            let bytes = shards.map(|(_, bytes)| bytes).sum();
+            let About { title, family, address, of } = about;
+            models.push(Stored { id, title, family, address, bytes, of });
         }
         models.sort_by(|a, b| a.title.cmp(&b.title).then_with(|| a.id.cmp(&b.id)));
         Storage { models, used, quota, persistent, place: self.store.place() }

@@ -110,6 +110,12 @@ impl Autoencoder {
         Ok(Decoder { network, precision: self.precision(), facts: self.facts })
     }
 
+    /// The network, if it is so quick that every step can be looked at (TAESD) and on the device anyway.
+    pub fn quick(&self) -> Option<Decoder> {
+        let Network::Tiny(taesd) = &self.network else { return None };
+        Some(Decoder { network: Held::Tiny(taesd.held()?), precision: self.precision(), facts: self.facts })
+    }
+
     /// The way through its files.
     pub(super) fn walk(&self) -> Rc<dyn Walk> {
         match &self.network {

@@ -100,7 +100,7 @@ pub fn load(
         latent.preview = Some(family.preview);
     }
     agree(&facts, &text, &latent)?;
-    let [height, width] = sketch.sample_size.unwrap_or([USUAL_SAMPLE; 2]).map(|side| pixels(side * latent.factor));
+    let [height, width] = sketch.sample_size.unwrap_or([USUAL_SAMPLE; 2]).map(|side| pixels(side.saturating_mul(latent.factor)));
     Ok(LatentDiffusion {
         family,
         latent,
@@ -242,6 +242,11 @@ impl LatentDiffusion {
         self.autoencoder.decoder()
     }
 
+    /// The autoencoder, if it is quick enough for previews and on the device anyway.
+    pub fn quick_decoder(&self) -> Option<Decoder> {
+        self.autoencoder.quick()
+    }
+
     /// Whether guidance takes a second prediction from this model.
     pub fn is_guided(&self, guidance: Guidance) -> bool {
         guidance.is_on() && !self.is_distilled
@@ -288,7 +293,8 @@ impl LatentDiffusion {
             DeviceKind::Cpu | DeviceKind::Software => POINTS_ON_CPU,
             DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual => POINTS_ON_GPU,
         };
-        (points / (height * width).max(1)).max(1)
+        let bytes = self.facts.widest.saturating_mul(self.compute.precision.bytes());
+        rows_of(height.saturating_mul(width), points, bytes, self.compute.info.largest_buffer)
     }
 
     /// Decodes clean latents to pictures `[batch, 3, height, width]`, nominally from 0 to 1 and not yet held to that: a
@@ -316,6 +322,14 @@ impl LatentDiffusion {
     pub fn device(&self) -> &Device {
         &self.compute.device
     }
+}
+
+/// How many rows of `area` points go through the UNet at once: as many as have so many points, and as its widest activation, of
+/// `bytes` per point, finds a buffer for.
+fn rows_of(area: usize, points: usize, bytes: usize, largest_buffer: Option<u64>) -> usize {
+    let area = area.max(1);
+    let room = largest_buffer.map_or(u64::MAX, |most| most / (area as u64).saturating_mul(bytes as u64).max(1));
+    (points / area).min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
 }
 
 /// The text encoders of a model.
@@ -395,5 +409,29 @@ impl Denoise for Denoiser {
         let clean = self.prediction.clean(output, x, at);
         self.guess.replace(Some(clean.clone()));
         clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stable Diffusion 1, whose widest activation has 1280 numbers per point.
+    #[test]
+    fn rows_fit_the_points_and_the_buffers() {
+        let rows = |side: usize, precision: Precision, most| rows_of(side * side, POINTS_ON_GPU, 1280 * precision.bytes(), most);
+        let usual = Some(128 << 20);
+        for (side, precision, most, expected) in [
+            (64, Precision::F32, None, 16),
+            (64, Precision::F32, Some(2 << 30), 16),
+            (64, Precision::F16, usual, 12),
+            (64, Precision::F32, usual, 6),
+            (128, Precision::F32, usual, 1),
+            // One row is the least, whatever there is.
+            (1024, Precision::F32, usual, 1),
+            (1, Precision::F32, Some(0), 1),
+        ] {
+            assert_eq!(rows(side, precision, most), expected, "{side} in {precision}, buffers of {most:?}");
+        }
     }
 }

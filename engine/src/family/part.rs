@@ -78,6 +78,11 @@ impl<M> Part<M> {
         Ok(network)
     }
 
+    /// The network, if it is on the device anyway.
+    pub(super) fn held(&self) -> Option<Rc<M>> {
+        self.held.borrow().clone()
+    }
+
     /// The way through its files.
     pub(super) fn walk(&self) -> Rc<dyn Walk> {
         Rc::clone(&self.walk)

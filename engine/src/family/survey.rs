@@ -82,7 +82,7 @@ pub fn survey(files: &Rc<dyn Files>) -> Result<Survey, LoadError> {
     let config = UNetConfig::parse(&required_text(&package, "unet/config.json")?)?;
     let (widest, factor) = widest(&package, "vae")?;
     let [height, width] = sketch.sample_size.unwrap_or([latent_diffusion::USUAL_SAMPLE; 2]);
-    let points = (height * width) as u64;
+    let points = (height as u64).saturating_mul(width as u64);
     Ok(Survey {
         family,
         parts: package.sizes(family)?,

@@ -87,7 +87,7 @@ fn ways(device: &Device, dtype: DType) -> Option<Vec<Way>> {
 
 /// Whether attention of this size gains by these kernels.
 pub(super) fn is_worth_it(queries: usize, keys: usize, d: usize, mask: Mask) -> bool {
-    mask == Mask::None && queries * keys >= LEAST_SCORES && d <= MOST_FEATURES && d.is_multiple_of(VECTOR)
+    mask == Mask::None && queries.saturating_mul(keys) >= LEAST_SCORES && d <= MOST_FEATURES && d.is_multiple_of(VECTOR)
 }
 
 /// Attention by the best kernel that the device has shown to be right.

@@ -7,6 +7,10 @@ use burn::tensor::{DType, FloatDType, Tensor};
 use super::convolution;
 use super::pointwise::{add, gelu, silu};
 
+/// The largest buffer that values and gates share, in bytes: WebGPU's default limit on a storage binding.
+#[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+const GATED_BYTES: usize = 128 << 20;
+
 /// Whether convolutions are computed as matrix products: where Burn has no better one. With SPIR-V and CUDA it uses
 /// matrix units, which it finds by tuning.
 const PATCHES: bool = !cfg!(any(feature = "spirv", feature = "cuda"));
@@ -56,7 +60,7 @@ pub fn linear_geglu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) ->
         return out;
     }
     #[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
-    if super::wgsl::is_here(&x) {
+    if super::wgsl::is_here(&x) && fits_together(x.dims()[0], weight.dims()[0], x.dtype().size()) {
         let both = linear(x.clone(), weight.clone(), bias.clone(), None);
         if let Some(out) = super::wgsl::geglu(&both) {
             return out;
@@ -69,6 +73,12 @@ pub fn linear_geglu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) ->
         linear(x.clone(), weight.clone().narrow(0, start, half), bias, None)
     });
     value * gelu(gate)
+}
+
+/// Whether values and gates of so many rows go into one buffer.
+#[cfg(all(feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+fn fits_together(rows: usize, columns: usize, bytes: usize) -> bool {
+    rows.saturating_mul(columns).saturating_mul(bytes) <= GATED_BYTES
 }
 
 /// A linear map of a picture's pixels, which become tokens: `[batch, in, height, width]` to
@@ -218,5 +228,17 @@ fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     match x.dtype() {
         DType::F16 => x.cast(FloatDType::F32),
         _ => x,
+    }
+}
+
+#[cfg(all(test, feature = "wgpu", not(any(feature = "spirv", feature = "cuda"))))]
+mod tests {
+    use super::*;
+
+    /// The first transformers of Stable Diffusion 1 in f32, with more and more rows of 64 x 64 points.
+    #[test]
+    fn values_and_gates_share_a_buffer_that_devices_have() {
+        let fits = |rows| fits_together(rows * 64 * 64, 8 * 320, 4);
+        assert_eq!([1, 3, 4, usize::MAX / 4096].map(fits), [true, true, false, false]);
     }
 }

@@ -240,14 +240,15 @@ struct Fill<'a> {
 
 /// How many numbers are read and brought to the device at a time. A browser gives WebAssembly little memory and never takes any
 /// back, so there large tensors go in pieces, which the device puts together.
-const AT_ONCE: usize = if cfg!(target_family = "wasm") { 1 << 22 } else { usize::MAX };
+const AT_ONCE: Option<usize> = if cfg!(target_family = "wasm") { Some(1 << 22) } else { None };
 
 /// The rows of a tensor that is brought in pieces, piece by piece; `None` if it goes in one. As many rows as there are numbers in
 /// a block are always whole blocks.
 fn rows_at_once(shape: &[usize]) -> Option<usize> {
+    let most = AT_ONCE?;
     let row: usize = shape.iter().skip(1).product();
-    let is_large = shape.iter().product::<usize>() > AT_ONCE && row > 0;
-    is_large.then(|| (AT_ONCE / row / BLOCK).max(1) * BLOCK)
+    let is_large = shape.iter().product::<usize>() > most && row > 0;
+    is_large.then(|| (most / row / BLOCK).max(1) * BLOCK)
 }
 
 impl Fill<'_> {

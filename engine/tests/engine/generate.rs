@@ -367,6 +367,25 @@ fn previews_are_looks_at_the_clean_latents() {
 }
 
 #[test]
+fn a_tiny_autoencoder_shows_every_step_in_full() {
+    let tiny = Folder::open("models/taesd").files();
+    for (keep, looks) in [(Keep::All, 3), (Keep::InTurn, 0)] {
+        let mut engine = Engine::load(compute(), &Folder::open("models/sd15").files(), Some(&tiny), keep).unwrap();
+        let mut script = Script { commands: [(0, submit(1, request()))].into(), looks: true, ..Script::default() };
+        block_on(serve(&mut engine, &mut script));
+        // What is not on the device is not fetched for a look.
+        assert_eq!(script.seen.len(), looks, "{keep:?}");
+        for look in &script.seen {
+            assert_eq!((look.width, look.height), (96, 64));
+        }
+        // The last step's guess is what is decoded in the end.
+        if let Some(last) = script.seen.last() {
+            assert_eq!(last, &script.kept[0]);
+        }
+    }
+}
+
+#[test]
 fn a_card_tells_what_a_request_gets_that_asks_for_nothing() {
     let engine = Engine::load(compute(), &Folder::open("models/sd15").files(), None, Keep::InTurn).unwrap();
     let card = encaustic_engine::card::card(engine.model()).unwrap();

@@ -39,7 +39,7 @@ const ROOMS: &[Room] = &[
         rooms: &["encaustic-protocol", "encaustic-picture", "encaustic-engine", "encaustic-importer"],
         crates: None,
     },
-    Room { package: "xtask", rooms: &[], crates: Some(&["anyhow", "serde_json"]) },
+    Room { package: "xtask", rooms: &[], crates: Some(&["anyhow", "serde_json", "sha2"]) },
 ];
 
 /// Crates that the engine must never see.

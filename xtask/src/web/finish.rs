@@ -1,15 +1,14 @@
 //! What trunk leaves to do, when all parts are built and lie in its staging folder.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use super::Effort;
-use crate::execute;
+use crate::{execute, output};
 
 /// What rustc's WebAssembly uses, all of which browsers with WebGPU have.
 const FEATURES: &[&str] = &[
@@ -32,7 +31,13 @@ pub(crate) fn finish(root: &Path) -> Result<()> {
     fs::write(&script, both)?;
     if Effort::of_hook() == Effort::Small {
         let module = staging.join("worker_bg.wasm");
-        execute(Command::new("wasm-opt").arg("-Oz").args(FEATURES).arg(&module).arg("-o").arg(&module))?;
+        let mut shrink = Command::new("wasm-opt");
+        shrink.arg("-Oz").args(FEATURES).arg(&module).arg("-o").arg(&module);
+        if output(Command::new("wasm-opt").arg("--version")).is_ok() {
+            execute(&mut shrink)?;
+        } else {
+            eprintln!("web: the worker stays as large as the compiler leaves it, without wasm-opt: npm would bring it");
+        }
     }
     copy_model(&root.join("assets/demo"), &staging.join("models/demo"))?;
     offline(root, &staging)
@@ -53,18 +58,24 @@ fn copy_model(from: &Path, to: &Path) -> Result<()> {
 
 /// Writes the service worker, with the list of all files but the models: those the engine's worker keeps.
 fn offline(root: &Path, staging: &Path) -> Result<()> {
+    let mut names = Vec::new();
+    list(staging, "", &mut names)?;
+    names.retain(|name| !name.starts_with("models/") && name != "sw.js");
+    names.sort();
     let mut files = Vec::new();
-    list(staging, "", &mut files)?;
-    files.retain(|file| !file.starts_with("models/") && file != "sw.js");
-    files.sort();
-    let mut hasher = DefaultHasher::new();
-    for file in &files {
-        (file, fs::read(staging.join(file))?).hash(&mut hasher);
+    for name in names {
+        let digest = hexadecimal(&Sha256::digest(fs::read(staging.join(&name))?));
+        files.push((name, digest));
     }
+    let list = serde_json::to_string(&files)?;
+    let version = hexadecimal(&Sha256::digest(&list)[..8]);
     let script = fs::read_to_string(root.join("app/sw.js"))?;
-    let head = format!("const VERSION = \"{:016x}\";\nconst FILES = {};\n", hasher.finish(), serde_json::to_string(&files)?);
-    fs::write(staging.join("sw.js"), head + &script)?;
+    fs::write(staging.join("sw.js"), format!("const VERSION = \"{version}\";\nconst FILES = {list};\n{script}"))?;
     Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// All files below a folder, by their paths with `/`.

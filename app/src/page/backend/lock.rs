@@ -2,7 +2,7 @@
 //!
 //! Two engines would share one graphics card's memory, and the second would be the end of both. The browser takes a lock back
 //! when its tab closes or crashes, so that nothing is left behind. Browsers without Web Locks, and pages that do not come by
-//! https, go on without.
+//! https or may store nothing, go on without.
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -30,7 +30,7 @@ pub(in crate::page) enum Claim {
     Held(Held),
     /// Another tab has it, or it is not wanted any more.
     Taken,
-    /// This browser has no locks.
+    /// This browser has no locks, or none for this page.
     Unknown,
 }
 
@@ -78,9 +78,16 @@ pub(in crate::page) async fn claim(way: Way) -> Claim {
     let Some(ended) = asked.ok().and_then(|promise| promise.dyn_into::<Promise>().ok()) else { return Claim::Unknown };
     match select(told, JsFuture::from(ended)).await {
         Either::Left((Ok(Some(release)), ended)) => Claim::Held(Held { ended, _release: release }),
+        // Refused, as in a frame without storage: nobody can have it.
+        Either::Right((Err(error), _)) if !is_abort(&error) => Claim::Unknown,
         // Called off, or somebody else's.
         _ => Claim::Taken,
     }
+}
+
+/// Whether a request was called off.
+fn is_abort(error: &JsValue) -> bool {
+    Reflect::get(error, &"name".into()).is_ok_and(|name| name == "AbortError")
 }
 
 /// `navigator.locks` and its way to ask.

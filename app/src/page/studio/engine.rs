@@ -45,8 +45,7 @@ impl Studio {
     pub fn try_again(self) {
         if matches!(self.engine.get_untracked(), Engine::Stopped(_)) {
             self.tell_engine(None);
-            let works = self.books.try_update_value(|books| books.revived()).unwrap_or_default();
-            self.start(&works);
+            self.start_anew();
         }
     }
 
@@ -55,9 +54,9 @@ impl Studio {
         let is_wait = matches!(way, Way::Wait(_));
         let held = match lock::claim(way).await {
             Claim::Held(held) => Some(held),
-            Claim::Unknown => None,
             // Nobody waits any more.
-            Claim::Taken if is_wait => return,
+            Claim::Taken | Claim::Unknown if is_wait => return,
+            Claim::Unknown => None,
             Claim::Taken => {
                 self.yield_engine();
                 return;
@@ -65,24 +64,37 @@ impl Studio {
         };
         self.waiting.set_value(None);
         self.tell_engine(None);
-        let works = self.books.try_update_value(|books| books.revived()).unwrap_or_default();
-        self.start(&works);
+        self.start_anew();
         if let Some(held) = held {
             held.lost().await;
-            self.end_worker();
-            let verdict = self.books.try_update_value(|books| books.abandoned());
-            if let Some(verdict) = verdict {
-                self.end_jobs(&verdict, LOST, LOST);
-            }
-            self.model.set(Model::None);
             self.yield_engine();
         }
     }
 
-    /// Another tab has the engine: says so, and waits for it to be free.
+    /// Starts a worker because the user, or the browser's lock, says so: what went wrong before is forgotten.
+    fn start_anew(self) {
+        let works = self.books.try_update_value(|books| books.revived()).unwrap_or_default();
+        let has_load = works.iter().any(|work| matches!(work, Work::Load(..)));
+        // A model that failed is no reason not to take the last visit's, and one that is not sent again does not come.
+        if !has_load && matches!(self.model.get_untracked(), Model::Failed(_) | Model::Loading(_)) {
+            self.model.set(Model::None);
+        }
+        self.start(&works);
+    }
+
+    /// Another tab has the engine: ends what was under way here, says so, and waits for the engine to be free.
     fn yield_engine(self) {
+        self.end_worker();
+        self.strand(LOST);
+        if self.packing.get_untracked().is_some() {
+            self.not_packed(&device_failure(
+                "another tab has taken the engine; take it back, and choose the file again".to_owned(),
+            ));
+        }
+        self.found_nothing("another tab has taken the engine");
+        self.model.set(Model::None);
         self.engine.set(Engine::Elsewhere);
-        self.tell_engine(Some((ELSEWHERE.to_owned(), false, Some(Action::new("Use it here", move || self.use_here())))));
+        self.remind();
         if let Some(controller) = lock::controller() {
             let signal = controller.signal();
             self.waiting.set_value(Some(controller));
@@ -116,7 +128,9 @@ impl Studio {
         match WorkerBackend::start(SCRIPT, hear) {
             Ok(backend) => self.backend.set_value(Some(Rc::new(backend))),
             Err(error) => {
-                self.stop_for_good(&error.to_string());
+                let what = error.to_string();
+                self.strand(&format!("{what}; this picture waited for it"));
+                self.stop_for_good(format!("{what}. The engine stays off for now"));
                 return;
             }
         }
@@ -231,19 +245,41 @@ impl Studio {
                 };
                 set_timeout(start, Duration::from_secs_f64(seconds));
             }
-            Restart::Never => self.stop_for_good(&what),
+            Restart::Never => {
+                self.stop_for_good(format!("{what}. This has happened several times, so the engine stays off for now"));
+            }
         }
     }
 
     /// No worker, until the user asks for one.
-    fn stop_for_good(self, what: &str) {
-        let text = format!("{what}. This has happened several times, so the engine stays off for now");
-        self.engine.set(Engine::Stopped(text.clone()));
+    fn stop_for_good(self, text: String) {
         if !matches!(self.model.get_untracked(), Model::Failed(_)) {
             self.model.set(Model::None);
         }
         self.found_nothing(&text);
-        self.tell_engine(Some((text, true, Some(Action::new("Try again", move || self.try_again())))));
+        self.engine.set(Engine::Stopped(text));
+        self.remind();
+    }
+
+    /// Tells, again if need be, why there is no engine here, and offers one.
+    pub(super) fn remind(self) {
+        match self.engine.get_untracked() {
+            Engine::Elsewhere => {
+                let take = Action::new("Use it here", move || self.use_here());
+                self.tell_engine(Some((ELSEWHERE.to_owned(), false, Some(take))));
+            }
+            Engine::Stopped(text) => {
+                self.tell_engine(Some((text, true, Some(Action::new("Try again", move || self.try_again())))));
+            }
+            Engine::Starting | Engine::Ready | Engine::Resting => {}
+        }
+    }
+
+    /// Ends the jobs that no worker will do: only the model is kept for the next one.
+    fn strand(self, why: &str) {
+        if let Some(verdict) = self.books.try_update_value(|books| books.abandoned()) {
+            self.end_jobs(&verdict, why, why);
+        }
     }
 
     /// A look that nobody will answer.

@@ -4,9 +4,9 @@ use encaustic_protocol::{Command, Failure, FailureKind, JobId, Submit};
 use leptos::prelude::*;
 use web_sys::File;
 
-use super::{Engine, Found, Looked, Model, Packing, Studio};
+use super::{Engine, Found, Looked, Model, Packing, Studio, is_of};
 use crate::jobs::{Job, State};
-use crate::message::{Load, Order, Pack, Source, Stored};
+use crate::message::{Load, LoadStage, Order, Pack, Source, Stored};
 use crate::supervisor::Work;
 
 /// How many jobs that have ended are remembered.
@@ -15,13 +15,18 @@ const MOST_ENDED: usize = 200;
 impl Studio {
     /// Sends an order; that it cannot be done is told where its answer would have been.
     pub fn send(self, order: &Order, file: Option<&File>) {
+        let has_worker = self.backend.with_value(Option::is_some);
         match self.engine.get_untracked() {
-            Engine::Starting | Engine::Ready => {
-                self.note(order, file);
-                self.post(order, file);
+            Engine::Ready => self.hand(order, file),
+            Engine::Starting if has_worker => {
+                self.hand(order, file);
+                // Nothing of it has been begun, and a worker that never comes would not say so.
+                if let Order::Command(Command::Cancel(id)) = order {
+                    self.close(*id, State::Cancelled);
+                }
             }
             // What is in the books is sent to the next worker.
-            Engine::Resting => match order {
+            Engine::Starting | Engine::Resting => match order {
                 Order::Load(_) | Order::Command(Command::Submit(_)) => self.note(order, file),
                 Order::Command(Command::Cancel(id)) => self.close(*id, State::Cancelled),
                 Order::Stop => {
@@ -30,11 +35,17 @@ impl Studio {
                 }
                 // The next worker is asked what nobody has answered.
                 Order::Look(_) => {}
-                _ => self.refuse(order, "the engine is being started again; try again in a moment"),
+                _ => self.refuse(order, "the engine is being started; try again in a moment"),
             },
             Engine::Elsewhere => self.refuse(order, "Encaustic is at work in another tab: use it there, or take it here first"),
             Engine::Stopped(why) => self.refuse(order, &why),
         }
+    }
+
+    /// Gives an order to the worker, and writes it down.
+    fn hand(self, order: &Order, file: Option<&File>) {
+        self.note(order, file);
+        self.post(order, file);
     }
 
     /// Loads a model as its size and the device suggest.
@@ -42,8 +53,12 @@ impl Studio {
         self.load_as(Load { from, precision: None, residency: None }, file, "");
     }
 
-    /// Loads a model that the page calls `title`.
+    /// Loads a model that the page calls `title`. Where there is no engine for it, that is what the user is told.
     pub fn load_as(self, load: Load, file: Option<&File>, title: &str) {
+        if matches!(self.engine.get_untracked(), Engine::Elsewhere | Engine::Stopped(_)) {
+            self.remind();
+            return;
+        }
         self.wanted.set(title.to_owned());
         if matches!(load.from, Source::Address(_)) {
             self.keep_for_good();
@@ -65,6 +80,13 @@ impl Studio {
         self.send(&Order::Pack(pack), Some(file));
     }
 
+    /// Whether the load that is under way hears no stop any more: what brings a model to the device takes the worker's thread.
+    pub fn is_deaf(self) -> Signal<bool> {
+        let model = self.model;
+        let is_deaf = |model: &Model| matches!(model, Model::Loading(Some(loading)) if loading.stage == LoadStage::Weights);
+        Memo::new(move |_| model.with(is_deaf)).into()
+    }
+
     /// Stops the load or the packing that is under way.
     pub fn stop(self) {
         self.send(&Order::Stop, None);
@@ -73,6 +95,7 @@ impl Studio {
     /// Deletes a model from the browser's storage.
     pub fn forget(self, stored: &Stored) {
         self.forget_last(stored);
+        self.books.update_value(|books| books.deleted(&stored.id, |load| is_of(load, stored)));
         self.send(&Order::Forget { id: stored.id.clone() }, None);
     }
 
@@ -115,6 +138,8 @@ impl Studio {
                 self.coming.update_value(|coming| *coming += 1);
             }
             Order::Look(_) => self.looking.update_value(|looking| *looking += 1),
+            // A packing is stopped first: what is under way is.
+            Order::Stop if self.packing.with_untracked(Option::is_some) => {}
             Order::Stop => self.books.update_value(|books| books.stopped()),
             Order::Command(Command::Submit(submit)) => self.books.update_value(|books| books.sent(Work::Job(submit.job))),
             Order::Command(Command::Cancel(id)) => self.books.update_value(|books| books.cancelled(*id)),
@@ -135,7 +160,8 @@ impl Studio {
     fn refuse(self, order: &Order, why: &str) {
         let failure = || Failure { kind: FailureKind::Device, message: why.to_owned() };
         match order {
-            Order::Load(_) => self.model.set(Model::Failed(failure())),
+            // A model that was not asked for has not failed.
+            Order::Load(_) => self.remind(),
             Order::Look(_) => self.found(Found::Nothing(failure())),
             Order::Pack(_) => self.not_packed(&failure()),
             Order::Forget { .. } => self.complain(why),

@@ -11,12 +11,19 @@ use web_sys::{
     FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle,
 };
 
-use super::super::post::why;
+use super::super::post::{pause, why};
 use super::{Answer, Append, Store, StoreError, manager, there, wait};
 use crate::message::Place;
 
 /// The folder of all models.
 const FOLDER: &str = "models";
+
+/// How often a file is asked for that is in use. The browser closes the files of a worker that was ended (broken down, or
+/// another tab took the engine) in its own time.
+const TRIES: u32 = 10;
+
+/// Seconds between two tries.
+const PAUSE: f64 = 0.15;
 
 /// The private file system.
 pub(super) struct Opfs {
@@ -76,15 +83,23 @@ async fn names(folder: &FileSystemDirectoryHandle) -> Result<Vec<String>, StoreE
     }
 }
 
-/// A file's contents. Several may read one at a time, where the browser knows modes; whoever writes is alone.
+/// A file's contents, as soon as a worker that has just been ended has let go of it. Several may read one at a time, where the
+/// browser knows modes; whoever writes is alone.
 async fn access(handle: &FileSystemFileHandle, mode: &str, name: &str) -> Result<Handle, StoreError> {
     let failed = |error: JsValue| StoreError::of(name, &error);
     let options = Object::new();
     Reflect::set(&options, &"mode".into(), &mode.into()).map_err(failed)?;
     // web-sys knows the method without its options.
     let method: Function = Reflect::get(handle, &"createSyncAccessHandle".into()).map_err(failed)?.unchecked_into();
-    let promise: Promise = method.call1(handle, &options).map_err(failed)?.unchecked_into();
-    Ok(Handle(wait(name, promise).await?))
+    let mut tries = 1;
+    loop {
+        let promise: Promise = method.call1(handle, &options).map_err(failed)?.unchecked_into();
+        match wait(name, promise).await {
+            Err(StoreError::InUse(_)) if tries < TRIES => tries += 1,
+            opened => return opened.map(Handle),
+        }
+        pause(PAUSE).await;
+    }
 }
 
 /// An open file.

@@ -96,7 +96,8 @@ pub(in crate::kernel) fn attention_heads(
     let features = width / heads.max(1);
     let threads = batch * queries * heads;
     let cubes = threads.div_ceil(UNITS);
-    if features > MOST_FEATURES || !features.is_multiple_of(VECTOR) || threads * keys * features == 0 || cubes > MOST_CUBES {
+    let is_empty = [threads, keys, features].contains(&0);
+    if features > MOST_FEATURES || !features.is_multiple_of(VECTOR) || is_empty || cubes > MOST_CUBES {
         return None;
     }
     let (q, k, v) = (rows(q)?, rows(k)?, rows(v)?);

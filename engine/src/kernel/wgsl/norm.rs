@@ -148,7 +148,8 @@ pub(in crate::kernel) fn group_norm(
     let (x, weight, bias) = (pixels(x)?, rows(weight)?, rows(bias)?);
     let dtype = element(x.dtype)?;
     let (area, per_group) = (height * width, channels / groups.max(1));
-    if batch * area * per_group == 0 || batch * groups > MOST_CUBES || weight.dtype != x.dtype || bias.dtype != x.dtype {
+    let is_empty = [batch, area, per_group].contains(&0);
+    if is_empty || batch * groups > MOST_CUBES || weight.dtype != x.dtype || bias.dtype != x.dtype {
         return None;
     }
     let wide = vector(per_group);
@@ -194,7 +195,7 @@ pub(in crate::kernel) fn layer_norm<const D: usize>(
     // As many threads per row as have four vectors each, or a few more.
     let together = (size / wide / 4).next_power_of_two().clamp(4, 32);
     let cubes = count.div_ceil(UNITS / together);
-    if size * count == 0 || cubes > MOST_CUBES || weight.dtype != x.dtype || bias.dtype != x.dtype {
+    if [size, count].contains(&0) || cubes > MOST_CUBES || weight.dtype != x.dtype || bias.dtype != x.dtype {
         return None;
     }
     let out = empty(&x, count * size);

@@ -35,7 +35,7 @@ const PATCH_BYTES: usize = 128 << 20;
 
 /// Whether a product of this size is better done here than by Burn.
 fn is_small(rows: usize, columns: usize) -> bool {
-    columns <= MOST_COLUMNS || rows * columns <= MOST_RESULTS
+    columns <= MOST_COLUMNS || rows.saturating_mul(columns) <= MOST_RESULTS
 }
 
 /// What is added to a product.
@@ -274,7 +274,8 @@ impl Product {
         let all_alike = is_alike(&self.weight)
             && self.bias.as_ref().is_none_or(is_alike)
             && self.addend.as_ref().is_none_or(|(addend, _)| is_alike(addend));
-        if self.rows * self.columns * self.depth == 0 || !all_alike {
+        // Each by itself: a product of all is 2^32 for a usual autoencoder, which is nothing where addresses have 32 bits.
+        if [self.rows, self.columns, self.depth].contains(&0) || !all_alike {
             return None;
         }
         if is_small(self.rows, self.columns) { self.launch() } else { rows(&self.by_burn()?) }
@@ -431,4 +432,18 @@ pub(in crate::kernel) fn conv2d(
     let rows = batch * out[0] * out[1];
     let found = Product { x, weight, bias, addend, rows, columns, depth, window }.compute()?;
     Some(picture(found, [batch, columns, out[0], out[1]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where addresses have 32 bits, as in a browser, the first of these is 2^32 results.
+    #[test]
+    fn large_products_are_not_small() {
+        assert!(!is_small(1 << (usize::BITS / 2), 1 << (usize::BITS / 2)));
+        assert!(!is_small(512 * 512, 128));
+        assert!(is_small(512 * 512, 4));
+        assert!(is_small(64, 1280));
+    }
 }

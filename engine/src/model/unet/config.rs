@@ -424,6 +424,7 @@ impl UNetConfig {
                 0 => 1 << down.len().saturating_sub(1),
                 _ => 1,
             },
+            widest: widest(&self.block_out_channels),
             time: TimeFacts {
                 features: self.block_out_channels.first().copied().unwrap_or(0),
                 cosines_first: self.flip_sin_to_cos,
@@ -436,6 +437,14 @@ impl UNetConfig {
         let mlp = added.map(|a| MlpShape { inputs: a.total, outputs: time_features, activation: Activation::Silu });
         Ok((facts, mlp))
     }
+}
+
+/// [`UNetFacts::widest`] for so many channels on each level, of which each has a quarter of the points of the one before.
+fn widest(channels: &[usize]) -> usize {
+    let level = |(level, channels): (usize, &usize)| {
+        channels.saturating_mul(4).checked_shr(u32::try_from(2 * level).unwrap_or(u32::MAX)).unwrap_or(0)
+    };
+    channels.iter().enumerate().map(level).max().unwrap_or(0)
 }
 
 /// One level, expanded.

@@ -57,6 +57,8 @@ pub struct UNetFacts {
     pub skips: usize,
     /// The smallest height and width of a latent.
     pub least_size: usize,
+    /// Numbers per row and latent point of its widest activation: what a transformer's gate lets through.
+    pub widest: usize,
     pub(crate) time: embedding::TimeFacts,
     pub(crate) activation: Activation,
     pub(crate) center_input: bool,

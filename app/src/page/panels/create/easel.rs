@@ -246,6 +246,7 @@ pub fn Coming() -> impl IntoView {
             pace.update(|pace| pace.see(seconds(), bytes));
         }
     });
+    let is_deaf = studio.is_deaf();
     let title = move || {
         let name = studio.wanted.get();
         if name.is_empty() { "The model is coming".to_owned() } else { name }
@@ -280,7 +281,7 @@ pub fn Coming() -> impl IntoView {
             <p>{stage}</p>
             <ProgressBar label="The model" value=part />
             <p class="hint figures">{amounts}</p>
-            <Button on_press=move || maker.stop_load()>"Stop"</Button>
+            <Button disabled=is_deaf on_press=move || maker.stop_load()>"Stop"</Button>
         </div>
     }
 }

@@ -11,25 +11,28 @@ use crate::page::maker::{Maker, control, param};
 use crate::page::studio::{Engine, Studio};
 use crate::page::widgets::{Field, TextArea};
 
+/// Tokens that a text encoder takes at once, by itself: CLIP's, which all models here have.
+const USUAL_CHUNK: u32 = 75;
+
 /// How long nobody types before tokens are counted.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// How many tokens most models read at once.
-const USUAL_CHUNK: u32 = 75;
 
 /// Prompt and negative prompt, with their tokens.
 #[component]
 pub fn Prompts() -> impl IntoView {
     let (studio, maker) = (Studio::here(), Maker::here());
     let texts = Memo::new(move |_| studio.request.with(|request| vec![request.prompt.clone(), request.negative.clone()]));
-    let chunk = Memo::new(move |_| maker.card().map(|card| card.chunk_tokens));
-    let is_heard = Memo::new(move |_| studio.engine.get() == Engine::Ready);
+    // Without a model the engine counts by CLIP's own vocabulary.
+    let is_counted = Memo::new(move |_| studio.engine.get() == Engine::Ready);
+    let usual = move || is_counted.get().then_some(USUAL_CHUNK);
+    let card = Memo::new(move |_| maker.card());
+    let chunk = Memo::new(move |_| card.with(|card| card.as_ref().map(|card| card.chunk_tokens)).or_else(usual));
     let mut count = debounce(PAUSE, move |texts| studio.count(texts));
     Effect::new(move || {
         let texts = texts.get();
-        // A model has tokens of its own; before it is there, the worker counts with the tokenizer that most have.
-        chunk.track();
-        if is_heard.get() {
+        // A model may have a vocabulary of its own, so that each is asked.
+        card.track();
+        if chunk.get().is_some() {
             count(texts);
         }
     });

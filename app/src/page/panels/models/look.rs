@@ -65,6 +65,10 @@ fn found(studio: Studio, looked: &Looked, outlook: &Outlook) -> impl IntoView + 
         let why = sentence(why);
         view! { <p class="models-obstacle" role="alert">{why}</p> }
     });
+    let caution = outlook.caution.as_deref().filter(|_| outlook.obstacle.is_none()).map(|why| {
+        let why = sentence(why);
+        view! { <p class="models-caution">{why}</p> }
+    });
     let file = looked.file.clone().filter(|_| is_file).map(|file| {
         let file = StoredValue::new_local(file);
         view! { <KeepPacked file /> }
@@ -72,6 +76,7 @@ fn found(studio: Studio, looked: &Looked, outlook: &Outlook) -> impl IntoView + 
     view! {
         <div class="stack">
             {obstacle}
+            {caution}
             <dl class="models-facts">
                 <dt>"Family"</dt>
                 <dd>{move || family_label(studio, &family)}</dd>

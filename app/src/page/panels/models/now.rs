@@ -117,6 +117,7 @@ fn Coming() -> impl IntoView {
         Some(Loading { stage: LoadStage::Device, .. }) | None => None,
         Some(Loading { bytes, of, .. }) => (of > 0).then(|| bytes as f64 / of as f64),
     });
+    let is_deaf = studio.is_deaf();
     let stage = move || match stage.get() {
         None => "Getting ready",
         Some(LoadStage::Files) => "Getting its files, and checking them",
@@ -128,7 +129,9 @@ fn Coming() -> impl IntoView {
         <section class="card stack" aria-label="The model">
             <div class="row spread models-title">
                 <h2>{title}</h2>
-                <Button size=ButtonSize::Small icon=STOP on_press=move || studio.stop()>"Stop"</Button>
+                <Button size=ButtonSize::Small icon=STOP disabled=is_deaf on_press=move || studio.stop()>
+                    "Stop"
+                </Button>
             </div>
             <ProgressBar label="Loading the model" value=part />
             <div class="row spread hint">

@@ -142,6 +142,9 @@ onPage("who stops the model does not want its pictures either", async (tab) => {
   await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
   await tab.generate("a fox");
   await tab.sees("It begins as soon as the model is loaded.");
+  await tab.generate("a hare");
+  await tab.page.locator(".queue-item").nth(1).getByRole("button", { name: "Cancel" }).click();
+  await tab.page.locator(".queue-item").nth(1).waitFor({ state: "detached", timeout: 3000 });
   await tab.page.locator(".easel").getByRole("button", { name: "Stop" }).click();
   await tab.sees("made on your own machine");
   assert.equal(await tab.page.locator(".queue-item").count(), 0);

@@ -86,6 +86,70 @@ onPage("a seed is drawn, taken again, and counted up", async (tab) => {
   assert.equal(await seed.inputValue(), "");
 });
 
+onPage("the seed after a batch is one that was not taken, and a comma is a point", async (tab) => {
+  await tab.load();
+  await tab.panel("Create");
+  await tab.page.locator("#param-batch").fill("3");
+  await tab.generate("a fox");
+  await finished(tab, 3);
+  await tab.button("The next seed").click();
+  assert.equal(await tab.page.locator("#param-seed").inputValue(), "1237");
+  const guidance = tab.page.locator("#param-cfg");
+  await guidance.fill("7,5");
+  assert.equal(await guidance.getAttribute("aria-invalid"), null);
+  assert.equal(await guidance.inputValue(), "7,5");
+  await guidance.blur();
+  assert.equal(await guidance.inputValue(), "7.5");
+});
+
+onPage("the focus stays where the work is, and a key that is held is pressed once", async (tab) => {
+  const focused = async (id) => assert.equal(await tab.page.evaluate(() => document.activeElement.id), id);
+  await tab.load();
+  await tab.panel("Create");
+  await tab.page.locator("#param-steps").fill("7");
+  await tab.button("Steps: leave it to the model").focus();
+  await tab.page.keyboard.press("Enter");
+  await focused("param-steps");
+  await tab.page.getByLabel("Prompt", { exact: true }).fill("endless");
+  await tab.page.keyboard.down("Control");
+  for (let times = 0; times < 4; times++) await tab.page.keyboard.down("Enter");
+  await tab.page.keyboard.up("Enter");
+  await tab.page.keyboard.up("Control");
+  await tab.sees(/Step \d+ of 1000/);
+  assert.equal(await tab.page.locator(".queue-item").count(), 1);
+  await tab.page.locator(".run").getByRole("button", { name: "Cancel" }).focus();
+  await tab.page.keyboard.press("Enter");
+  await tab.page.locator(".run").getByRole("button", { name: "Cancel" }).waitFor({ state: "detached" });
+  await focused("generate");
+});
+
+onPage("what is asked for while the model comes is made when it is there, each as the form was", async (tab) => {
+  await tab.panel("Models");
+  await tab.button("Load A slow one", { exact: true }).first().click();
+  await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
+  await tab.generate("a fox");
+  await tab.sees("It begins as soon as the model is loaded.");
+  await tab.generate("a hare");
+  await tab.page.getByLabel("Prompt", { exact: true }).fill("something else");
+  await finished(tab, 2);
+  await tab.button("Show: a fox, seed 1234").waitFor();
+  await tab.button("Show: a hare, seed 1234").waitFor();
+});
+
+onPage("who stops the model does not want its pictures either", async (tab) => {
+  await tab.panel("Models");
+  await tab.button("Load A slow one", { exact: true }).first().click();
+  await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
+  await tab.generate("a fox");
+  await tab.sees("It begins as soon as the model is loaded.");
+  await tab.generate("a hare");
+  await tab.page.locator(".queue-item").nth(1).getByRole("button", { name: "Cancel" }).click();
+  await tab.page.locator(".queue-item").nth(1).waitFor({ state: "detached", timeout: 3000 });
+  await tab.page.locator(".easel").getByRole("button", { name: "Stop" }).click();
+  await tab.sees("made on your own machine");
+  assert.equal(await tab.page.locator(".queue-item").count(), 0);
+});
+
 onPage("jobs wait for each other, and each can be cancelled; Esc stops the one that runs", async (tab) => {
   await tab.load();
   await tab.generate("endless one");

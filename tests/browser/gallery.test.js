@@ -172,6 +172,62 @@ onPage("the large picture is left and right of its neighbours, by keys", async (
   await shows(tab, 3);
 });
 
+onPage("each deletion can be taken back from where the picture was, one by one", async (tab) => {
+  await make(tab, "the first", "the second", "the third");
+  await shows(tab, 3);
+  await pictures(tab).first().click();
+  await tab.dialog.getByText("1 of 3").waitFor();
+  await tab.page.keyboard.press("Delete");
+  await tab.dialog.getByText("1 of 2").waitFor();
+  await tab.page.keyboard.press("Delete");
+  await tab.dialog.getByText("1 of 1").waitFor();
+  const undo = tab.dialog.getByRole("button", { name: "Undo" });
+  await undo.nth(1).waitFor();
+  assert.equal(await undo.count(), 2);
+  await undo.first().click();
+  await tab.dialog.getByText("of 2").waitFor();
+  // The button is gone, and with it the focus; the arrows go on all the same.
+  await tab.dialog.getByText("2 of 2").waitFor();
+  await tab.page.keyboard.press("ArrowLeft");
+  await tab.dialog.getByText("1 of 2").waitFor();
+  await tab.page.keyboard.press("Escape");
+  await tab.button("Undo").click();
+  await shows(tab, 3);
+});
+
+onPage("all pictures of a large batch are kept", async (tab) => {
+  await tab.load();
+  await tab.panel("Create");
+  await tab.page.locator("#param-batch").fill("64");
+  await tab.generate("a crowd");
+  await tab.panel("Gallery");
+  await tab.sees("64 pictures", { timeout: 60_000 });
+  await tab.page.reload();
+  await tab.sees("64 pictures");
+});
+
+onPage("Esc in a search is about the search, and a prompt that is forgotten gives the focus to the next", async (tab) => {
+  await make(tab, "a red fox", "a blue lake");
+  await tab.generate("endless");
+  await tab.sees(/Step \d+ of 1000/);
+  await tab.panel("Gallery");
+  const search = tab.page.getByRole("searchbox", { name: "Search prompts, models and seeds" });
+  await search.fill("lake");
+  await search.press("Escape");
+  assert.equal(await search.inputValue(), "");
+  await search.press("Escape");
+  await tab.panel("Create");
+  await tab.button("Prompts that were used").click();
+  await tab.button("Forget this prompt").first().focus();
+  await tab.page.keyboard.press("Enter");
+  await tab.page.waitForFunction(() => document.querySelectorAll(".history-item").length === 2);
+  await tab.page.waitForFunction(() => document.activeElement.getAttribute("aria-label") === "Forget this prompt");
+  await tab.page.keyboard.press("Escape");
+  await tab.page.locator(".history-list").waitFor({ state: "hidden" });
+  await tab.sees(/Step \d+ of 1000/);
+  assert.equal(await tab.page.locator(".queue-item").count(), 1);
+});
+
 onPage("several pictures are deleted, come back, and are gone after all", async (tab) => {
   await make(tab, "one", "two", "three");
   await shows(tab, 3);
@@ -252,10 +308,13 @@ onPage("settings travel as a file", async (tab) => {
   await tab.page.getByText("Light", { exact: true }).click();
   await tab.panel("Create");
   await field(tab, "Prompt").fill("");
-  await tab.drop({ name: "settings.json", bytes });
+  settings.preferences.keep = 100;
+  await tab.drop({ name: "settings.json", bytes: Buffer.from(JSON.stringify(settings)) });
   await tab.sees(/The settings of "settings.json" are in the form/);
   assert.equal(await field(tab, "Prompt").inputValue(), "a fox in the snow");
   assert.equal(await tab.page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  // Another number could throw pictures away.
+  assert.equal(await field(tab, "How many the gallery keeps").inputValue(), "");
   await tab.drop({ name: "wrong.json", bytes: Buffer.from('{"promt": "x"}') });
   await tab.sees(/"wrong.json" is not taken: .*unknown field `promt`/);
 });

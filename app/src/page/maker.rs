@@ -157,7 +157,7 @@ impl Maker {
         if !is_there() {
             self.load_demo();
         }
-        // What cannot even be asked for is told where the model would be.
+        // An engine that cannot even be asked says why in its own notice.
         if is_there() {
             self.shown.set(None);
             self.studio.generate();

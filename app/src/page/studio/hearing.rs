@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use super::{Engine, Finished, Found, Model, Pixels, Studio};
 use crate::amount;
-use crate::jobs::State;
+use crate::jobs::{Job, State};
 use crate::message::{News, Outlook, Stored};
 use crate::page::backend::Arrival;
 
@@ -63,7 +63,9 @@ impl Studio {
             News::Event(Event::Catalog(catalog)) => self.catalog.set(catalog),
             News::Event(Event::Job { job, seq, change }) => self.changed(job, seq, change),
             News::Picture(about) => {
-                if let Some(rgba) = pixels {
+                // Of a job that has been put away nobody would take them.
+                let is_wanted = |jobs: &Vec<Job>| jobs.iter().any(|job| job.id == about.job && !job.state.is_last());
+                if let Some(rgba) = pixels.filter(|_| self.jobs.with_untracked(is_wanted)) {
                     self.pixels.update(|known| {
                         known.insert(about.name.clone(), Pixels { about, rgba });
                     });
@@ -127,7 +129,7 @@ impl Studio {
     /// An event of a job.
     fn changed(self, id: JobId, seq: Seq, change: Change) {
         let is_last = change.is_last();
-        let take = |jobs: &mut Vec<crate::jobs::Job>| {
+        let take = |jobs: &mut Vec<Job>| {
             let job = jobs.iter_mut().find(|job| job.id == id)?;
             let before = job.preview.clone();
             job.hear(seq, change).then(|| (job.clone(), before))

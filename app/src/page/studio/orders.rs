@@ -127,6 +127,12 @@ impl Studio {
     /// Stops a job.
     pub fn cancel(self, id: JobId) {
         self.send(&Order::Command(Command::Cancel(id)), None);
+        // A job behind a load is heard of when the model is there, and nobody waits that long to see it go.
+        let is_waiting = |job: &Job| job.id == id && matches!(job.state, State::Waiting { .. });
+        let is_behind = matches!(self.model.get_untracked(), Model::Loading(_));
+        if is_behind && self.jobs.with_untracked(|jobs| jobs.iter().any(is_waiting)) {
+            self.close(id, State::Cancelled);
+        }
     }
 
     /// Writes down what has to be answered.

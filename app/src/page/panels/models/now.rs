@@ -6,6 +6,7 @@ use phosphor_leptos::{ARROW_CLOCKWISE, STOP};
 use super::{facts, family_label};
 use crate::amount::{self, Pace};
 use crate::message::{LoadStage, Loaded, Loading, Residency};
+use crate::page::maker::Maker;
 use crate::page::studio::{Engine, Model, Studio, sentence};
 use crate::page::widgets::{Button, ButtonSize, ProgressBar, Tone};
 
@@ -117,6 +118,7 @@ fn Coming() -> impl IntoView {
         Some(Loading { stage: LoadStage::Device, .. }) | None => None,
         Some(Loading { bytes, of, .. }) => (of > 0).then(|| bytes as f64 / of as f64),
     });
+    let maker = Maker::here();
     let is_deaf = studio.is_deaf();
     let stage = move || match stage.get() {
         None => "Getting ready",
@@ -129,7 +131,7 @@ fn Coming() -> impl IntoView {
         <section class="card stack" aria-label="The model">
             <div class="row spread models-title">
                 <h2>{title}</h2>
-                <Button size=ButtonSize::Small icon=STOP disabled=is_deaf on_press=move || studio.stop()>
+                <Button size=ButtonSize::Small icon=STOP disabled=is_deaf on_press=move || maker.stop_load()>
                     "Stop"
                 </Button>
             </div>

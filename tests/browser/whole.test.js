@@ -110,3 +110,17 @@ test("from the first visit to the picture, over a lost device, a reload and a br
   assert.deepEqual(tab.complaints.filter((words) => !words.includes("a trap")), []);
   await context.close();
 });
+
+test("the bench tells how long the parts of a picture take", async (t) => {
+  const context = await visit(browser);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(`${server.address("real")}?bench`);
+  await page.getByRole("table").waitFor(PATIENCE);
+  const { load, cold, warm } = JSON.parse(await page.locator("#bench").textContent());
+  t.diagnostic(`device ${load.device.toFixed(1)} s, first picture ${cold.total.toFixed(1)} s, second ${warm.total.toFixed(1)} s, a step ${warm.step.toFixed(2)} s`);
+  for (const { text, step, vae, total } of [cold, warm]) assert.ok(text > 0 && step > 0 && vae > 0 && total > 25 * step * 0.5, `${total}`);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});

@@ -131,7 +131,7 @@ fn parts_of_tensors_are_what_the_whole_has_there() {
     let model = model();
     for (component, name, ranges) in [
         ("unet", "f32", vec![0..6, 0..1, 2..5, 5..6, 3..3]),
-        ("unet", "f16", vec![1..4]),
+        ("unet", "f16", vec![1..4, 0..4]),
         // In three pieces, which end behind 2 and 6.
         ("unet", "parted", vec![0..7, 0..2, 1..3, 2..6, 1..7, 6..7]),
         // In blocks of 32.

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { browse, servePage, Tab, visit } from "./page.js";
+import { browse, inTab, servePage } from "./page.js";
 
 let browser, server, axe;
 
@@ -20,16 +20,7 @@ after(async () => {
 });
 
 function onPage(name, body, options) {
-  test(name, async () => {
-    const context = await visit(browser, options);
-    const tab = await Tab.open(context, server.address());
-    try {
-      await body(tab, context);
-      assert.deepEqual(tab.complaints, []);
-    } finally {
-      await context.close();
-    }
-  });
+  test(name, () => inTab(browser, server.address(), body, options));
 }
 
 const finished = (tab, count) =>

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, beforeEach, test } from "node:test";
 import { crc32 } from "node:zlib";
-import { browse, servePage, Tab, visit } from "./page.js";
+import { browse, inTab, servePage, Tab, visit } from "./page.js";
 
 let browser, server;
 
@@ -22,17 +22,9 @@ after(async () => {
 });
 
 // Runs a test with a browser's tab; nothing may be said on its console.
-function onPage(name, body, options = {}) {
-  test(name, async () => {
-    const context = await visit(browser, { acceptDownloads: true, permissions: ["clipboard-read", "clipboard-write"], ...options });
-    const tab = await Tab.open(context, server.address());
-    try {
-      await body(tab, context);
-      assert.deepEqual(tab.complaints.filter((words) => !options.may?.test(words)), []);
-    } finally {
-      await context.close();
-    }
-  });
+function onPage(name, body, options) {
+  const permissions = ["clipboard-read", "clipboard-write"];
+  test(name, () => inTab(browser, server.address(), body, { acceptDownloads: true, permissions, ...options }));
 }
 
 const pictures = (tab) => tab.page.locator("#panel-gallery .card-open");

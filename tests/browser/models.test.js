@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { browse, servePage, Tab, visit } from "./page.js";
+import { browse, inTab, servePage, visit } from "./page.js";
 
 let browser, server;
 
@@ -19,17 +19,8 @@ after(async () => {
 const DEMO = "Encaustic's model in the box";
 
 // A test with a tab on the models panel, of which the console must have nothing to say.
-function onPanel(name, behaviour, body, options = {}) {
-  test(name, async () => {
-    const context = await visit(browser, options);
-    const tab = await Tab.open(context, server.address(behaviour), { panel: "Models" });
-    try {
-      await body(tab, context);
-      assert.deepEqual(tab.complaints, []);
-    } finally {
-      await context.close();
-    }
-  });
+function onPanel(name, behaviour, body, options) {
+  test(name, () => inTab(browser, server.address(behaviour), body, { panel: "Models", ...options }));
 }
 
 onPanel("a model of the list is looked at, loaded, kept, and loaded again by itself", "plain", async (tab) => {

@@ -1,5 +1,6 @@
 // The page in a browser, driven as a user would: behind it is a fake worker, so that no GPU is needed.
 
+import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
@@ -146,5 +147,17 @@ export class Tab {
 
   async close() {
     await this.page.close();
+  }
+}
+
+// Does something in a tab of a context of its own; its console may say nothing but what `may` allows.
+export async function inTab(browser, address, body, { panel, may, ...options } = {}) {
+  const context = await visit(browser, options);
+  const tab = await Tab.open(context, address, { panel });
+  try {
+    await body(tab, context);
+    assert.deepEqual(tab.complaints.filter((words) => !may?.test(words)), []);
+  } finally {
+    await context.close();
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { browse, servePage, Tab, visit } from "./page.js";
+import { browse, inTab, servePage, Tab, visit } from "./page.js";
 
 let browser, server;
 
@@ -19,17 +19,8 @@ after(async () => {
 });
 
 // Runs a test with a browser's tab; what its console may say is said by `may`.
-function onPage(name, behaviour, body, { may } = {}) {
-  test(name, async () => {
-    const context = await visit(browser);
-    const tab = await Tab.open(context, server.address(behaviour), { panel: "Models" });
-    try {
-      await body(tab, context);
-      assert.deepEqual(tab.complaints.filter((words) => !may?.test(words)), []);
-    } finally {
-      await context.close();
-    }
-  });
+function onPage(name, behaviour, body, options) {
+  test(name, () => inTab(browser, server.address(behaviour), body, { panel: "Models", ...options }));
 }
 
 // Waits for the finished picture of a prompt.

@@ -56,6 +56,13 @@ async function faults(page) {
   return grave.map(({ id, help, nodes }) => `${id}: ${help} (${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")})`);
 }
 
+// In the page: small images that can be seen have come, and all images are whole. What is far below is not fetched.
+function everyPictureIsThere() {
+  const isSeen = (frame) => frame.offsetParent && frame.getBoundingClientRect().top < innerHeight;
+  const waits = [...document.querySelectorAll(".small-image")].some((frame) => isSeen(frame) && !frame.querySelector("img"));
+  return !waits && [...document.images].every((image) => image.complete);
+}
+
 async function keep(page, name) {
   const folder = process.env.ENCAUSTIC_SCREENSHOTS;
   if (!folder) return;
@@ -82,7 +89,7 @@ for (const colorScheme of ["dark", "light"]) {
       for (const panel of ["Gallery", "Models", "Settings", "Create"]) {
         await tab.panel(panel);
         await page.mouse.move(1, 1);
-        await page.waitForFunction(() => [...document.images].every((image) => image.complete));
+        await page.waitForFunction(everyPictureIsThere);
         assert.deepEqual(await faults(page), [], `${panel}, ${size}`);
         const overflows = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(overflows <= 0, `${panel} is ${overflows} pixels wider than a ${size}`);

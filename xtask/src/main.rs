@@ -6,7 +6,7 @@ mod tidy;
 mod wasm;
 mod web;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -54,7 +54,8 @@ fn run(words: &[String]) -> Result<()> {
 
 /// The repository, wherever the chore is started from.
 fn root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked for now: where checkouts share a target folder, another may have built this program.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     Ok(here.parent().context("xtask lies directly in the repository")?.to_path_buf())
 }
 

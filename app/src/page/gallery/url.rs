@@ -83,10 +83,15 @@ pub fn Small(
             }
         });
     });
+    let words = alt.clone();
     let image = move || {
-        held.get().map(|held| view! { <img src=held.address().to_owned() alt=alt.clone() decoding="async" draggable="false" /> })
+        held.get().map(|held| view! { <img src=held.address().to_owned() alt=words.clone() decoding="async" draggable="false" /> })
     };
-    view! { <span class="small-image" node_ref=frame>{image}</span> }
+    // A button around it has a name before the picture is there, too.
+    let is_empty = move || held.with(Option::is_none);
+    let role = move || is_empty().then_some("img");
+    let label = move || is_empty().then(|| alt.clone());
+    view! { <span class="small-image" node_ref=frame role=role aria-label=label>{image}</span> }
 }
 
 /// Told when an element comes near to what can be seen, and when it goes.

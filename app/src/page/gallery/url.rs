@@ -85,7 +85,8 @@ pub fn Small(
     });
     let words = alt.clone();
     let image = move || {
-        held.get().map(|held| view! { <img src=held.address().to_owned() alt=words.clone() decoding="async" draggable="false" /> })
+        held.get()
+            .map(|held| view! { <img src=held.address().to_owned() alt=words.clone() decoding="async" draggable="false" /> })
     };
     // A button around it has a name before the picture is there, too.
     let is_empty = move || held.with(Option::is_none);

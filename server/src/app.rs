@@ -1,0 +1,66 @@
+//! What all parts of the server share.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::db::Db;
+use crate::events::Hub;
+use crate::host::Host;
+use crate::queue::Queue;
+use crate::time::Clock;
+
+/// What all parts of the server share. It is copied like a pointer.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts.
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// Who draws, and keeps the models.
+    pub host: Arc<dyn Host>,
+    /// The database.
+    pub db: Arc<Db>,
+    /// The jobs.
+    pub queue: Arc<dyn Queue>,
+    /// Tells what happens.
+    pub hub: Hub,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// An app of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Does what blocks (the database, files, the library) where blocking is allowed.
+    ///
+    /// # Errors
+    /// What `work` returns; [`Interrupted`] if it broke down.
+    pub async fn blocking<T, E>(&self, work: impl FnOnce(&App) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Interrupted> + Send + 'static,
+    {
+        let app = self.clone();
+        match tokio::task::spawn_blocking(move || work(&app)).await {
+            Ok(result) => result,
+            Err(_) => Err(Interrupted.into()),
+        }
+    }
+}
+
+/// Work that did not come to its end.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the server broke off what it was doing; its log says why")]
+pub struct Interrupted;

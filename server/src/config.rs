@@ -1,0 +1,232 @@
+//! The configuration: every setting of the server, declared once.
+//!
+//! To add a setting, add an entry to [`config!`] below. Its flag, its environment variable, its place in the TOML file, its
+//! check and its documentation (`encaustic config`) come from that entry. A flag wins over the environment, that over the
+//! file, that over the default.
+
+mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use value::{List, Setting};
+
+macro_rules! config {
+    ($( $section:literal { $( $(#[doc = $help:literal])+ $id:ident: $type:ty = $default:expr; )+ } )+) => {
+        /// All settings.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($( $(#[doc = $help])+ pub $id: $type, )+)+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($( $id: $default, )+)+ }
+            }
+        }
+
+        /// The settings in the order in which they are documented.
+        pub static ENTRIES: &[Entry] = &[$($(
+            Entry {
+                section: $section,
+                id: stringify!($id),
+                help: concat!($($help, "\n"),+),
+                set: |config, text| { config.$id = Setting::parse(text)?; Ok(()) },
+                get: |config| Setting::write(&config.$id),
+            },
+        )+)+];
+    };
+}
+
+config! {
+    "server" {
+        /// Where to listen: an address of this machine with a port. Any other than a loopback address wants an API key.
+        listen: std::net::SocketAddr = std::net::SocketAddr::from(([127, 0, 0, 1], 7801));
+        /// Further names by which browsers may call this server, as `name` or `name:port`: behind a reverse proxy, its own.
+        hosts: List<String> = List::default();
+        /// Origins of other pages that may use this server, as `https://example.com`.
+        origins: List<String> = List::default();
+        /// Open the page in a browser when the server is ready.
+        open: bool = true;
+        /// Serve the page from this folder instead of the one inside the program.
+        page: Option<PathBuf> = None;
+    }
+    "data" {
+        /// Where the database and the pictures are kept; empty for the usual place of this system.
+        data: Option<PathBuf> = None;
+    }
+    "devices" {
+        /// What computes: `auto` for the best device, `all` for all but the processor (or that, if it is all there is), or names
+        /// that `encaustic devices` lists. Each works on a job of its own; `cpu,cpu` are two workers on the processor.
+        devices: List<String> = List(vec!["auto".to_owned()]);
+        /// The model for jobs that name none; empty for the one in the box.
+        model: Option<String> = None;
+        /// The precision: `auto`, `f32` or `f16`.
+        precision: String = "auto".to_owned();
+    }
+    "queue" {
+        /// How many jobs may wait; more are refused with 429.
+        capacity: u64 = 1000;
+        /// For how many seconds a job may run.
+        timeout_secs: u32 = 3600;
+        /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
+        look_ahead: u32 = 8;
+        /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
+        keep_jobs_days: u32 = 90;
+    }
+}
+
+/// A setting's row in the table.
+pub struct Entry {
+    /// Its table in the file.
+    pub section: &'static str,
+    /// Its name: the key in the file; with dashes, the flag; in capitals after `ENCAUSTIC_`, the variable.
+    pub id: &'static str,
+    /// What it is for, one line per sentence or so.
+    pub help: &'static str,
+    /// Sets it from a text.
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+    /// Its value as such a text.
+    pub get: fn(&Config) -> String,
+}
+
+/// What is wrong with a setting.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    /// Where it was set: a flag, a variable, a file and a key.
+    pub place: String,
+    /// What is wrong and what is allowed.
+    pub problem: String,
+}
+
+impl Entry {
+    /// `--timeout-secs`
+    pub fn flag(&self) -> String {
+        format!("--{}", self.id.replace('_', "-"))
+    }
+
+    /// `ENCAUSTIC_TIMEOUT_SECS`
+    pub fn variable(&self) -> String {
+        format!("ENCAUSTIC_{}", self.id.to_uppercase())
+    }
+}
+
+impl Config {
+    /// Reads the settings: from a file, then the environment, then flags (by their ids).
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn read(
+        file: Option<(&Path, &str)>,
+        environment: impl Fn(&str) -> Option<String>,
+        flags: &[(&'static str, String)],
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        if let Some((path, text)) = file {
+            config.take_file(path, text)?;
+        }
+        for entry in ENTRIES {
+            if let Some(text) = environment(&entry.variable()) {
+                set(entry, &mut config, &text, entry.variable())?;
+            }
+            for (_, text) in flags.iter().filter(|(id, _)| *id == entry.id) {
+                set(entry, &mut config, text, entry.flag())?;
+            }
+        }
+        Ok(config)
+    }
+
+    fn take_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let wrong = |place: String, problem: String| ConfigError { place, problem };
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| wrong(path.display().to_string(), error.to_string()))?;
+        for (section, values) in &table {
+            let here = |key: &str| format!("{}, [{section}] {key}", path.display());
+            let Some(values) = values.as_table() else {
+                return Err(wrong(
+                    path.display().to_string(),
+                    format!("`{section}` stands outside of a table; `encaustic config` shows the form"),
+                ));
+            };
+            for (key, value) in values {
+                let entry = ENTRIES.iter().find(|entry| entry.section == section && entry.id == key);
+                let Some(entry) = entry else {
+                    return Err(wrong(here(key), "there is no such setting; `encaustic config` lists all".to_owned()));
+                };
+                set(entry, self, &value::text(value), here(key))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set(entry: &Entry, config: &mut Config, text: &str, place: String) -> Result<(), ConfigError> {
+    (entry.set)(config, text).map_err(|problem| ConfigError { place, problem })
+}
+
+/// The documentation: a file of TOML with every setting, its help and its default.
+pub fn documentation() -> String {
+    let defaults = Config::default();
+    let mut text = String::new();
+    let mut section = "";
+    for entry in ENTRIES {
+        if entry.section != section {
+            section = entry.section;
+            text += &format!("[{section}]\n\n");
+        }
+        for line in entry.help.lines() {
+            text += &format!("#{}\n", if line.starts_with(' ') { line.to_owned() } else { format!(" {line}") });
+        }
+        text += &format!("# ({} or {})\n", entry.flag(), entry.variable());
+        text += &format!("#{} = {}\n\n", entry.id, value::toml(&(entry.get)(&defaults)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str, variable: &str, flag: Option<&str>) -> Result<Config, ConfigError> {
+        let flags: Vec<_> = flag.map(|text| ("capacity", text.to_owned())).into_iter().collect();
+        let environment = |name: &str| (name == "ENCAUSTIC_CAPACITY" && !variable.is_empty()).then(|| variable.to_owned());
+        Config::read(Some((Path::new("e.toml"), file)), environment, &flags)
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "[queue]\ncapacity = 3\n[devices]\ndevices = [\"cpu\", \"cpu\"]";
+        let capacity = |config: Result<Config, ConfigError>| config.unwrap().capacity;
+        assert_eq!(capacity(read("", "", None)), 1000);
+        assert_eq!(capacity(read(file, "", None)), 3);
+        assert_eq!(capacity(read(file, "4", None)), 4);
+        assert_eq!(capacity(read(file, "4", Some("5"))), 5);
+        assert_eq!(read(file, "", None).unwrap().devices.0, ["cpu", "cpu"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (file, variable, words) in [
+            ("[queue]\ncapacity = \"x\"", "", "e.toml, [queue] capacity: "),
+            ("[queue]\ncapacty = 3", "", "no such setting"),
+            ("capacity = 3", "", "outside of a table"),
+            ("[queue", "", "e.toml"),
+            ("", "-1", "ENCAUSTIC_CAPACITY: "),
+        ] {
+            let error = read(file, variable, None).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_a_file_of_defaults() {
+        let documentation = documentation();
+        let uncommented: String = documentation
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let read = Config::read(Some((Path::new("e.toml"), &uncommented)), |_| None, &[]);
+        assert_eq!(read.unwrap(), Config::default(), "{uncommented}");
+    }
+}

@@ -1,0 +1,111 @@
+//! What is answered when something is wrong: `{"error": {"code", "message", "field"?}}`, with the status that fits.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use encaustic_protocol::{Failure, FailureKind, Invalid};
+use serde_json::json;
+
+use crate::app::Interrupted;
+use crate::db::DbError;
+use crate::queue::QueueError;
+
+/// An answer that is not what was asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// The status.
+    pub status: StatusCode,
+    /// What is wrong, for programs: `invalid`, `not_found`, ...
+    pub code: &'static str,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+    /// The field of the request that it is about.
+    pub field: Option<String>,
+    /// When to try again, in seconds.
+    pub retry_secs: Option<u32>,
+}
+
+impl ApiError {
+    /// An answer without a field.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), field: None, retry_secs: None }
+    }
+
+    /// A field that is not allowed: 422.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message) }
+    }
+
+    /// There is nothing of that name: 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// The server failed: 500. The cause goes to the log, and to the client as far as it can act on it.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut error = json!({"code": self.code, "message": self.message});
+        if let (Some(field), Some(error)) = (&self.field, error.as_object_mut()) {
+            error.insert("field".to_owned(), field.clone().into());
+        }
+        let mut response = (self.status, Json(json!({"error": error}))).into_response();
+        if let Some(seconds) = self.retry_secs {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<Interrupted> for ApiError {
+    fn from(error: Interrupted) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        tracing::error!("{error}");
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueueError::Unknown(_) => Self::not_found(message),
+            QueueError::Over { .. } | QueueError::NotNow { .. } | QueueError::Lost(_) => {
+                Self::new(StatusCode::CONFLICT, "conflict", message)
+            }
+            QueueError::KeyReused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", message),
+            QueueError::Full { retry_secs, .. } => {
+                Self { retry_secs: Some(retry_secs), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message) }
+            }
+            QueueError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(error: Invalid) -> Self {
+        let message = error.to_string();
+        Self::invalid(error.field, message)
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Invalid => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", failure.message),
+            FailureKind::Model => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "model", failure.message),
+            FailureKind::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", failure.message),
+            FailureKind::Device | FailureKind::Storage => Self::internal(failure.message),
+        }
+    }
+}

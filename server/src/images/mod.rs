@@ -1,0 +1,33 @@
+//! The pictures: files on a disk, named by what is in them, and what is known of them in the database.
+
+use encaustic_protocol::{ImageRef, Request};
+
+/// A picture whose file is written and which is to be entered into the database, together with the end of its job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewImage {
+    /// The SHA-256 of the file, in 64 hexadecimal digits; its name in the store, and in the job's events.
+    pub sha256: String,
+    /// `image/png`, `image/jpeg` or `image/webp`.
+    pub mime: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// The seed of this very picture.
+    pub seed: u64,
+    /// The model, by its name in the library.
+    pub model: String,
+    /// With every setting filled in.
+    pub settings: Request,
+    /// How it was made, in the words of A1111's `parameters`.
+    pub parameters: String,
+}
+
+impl NewImage {
+    /// What a job's last event says of it.
+    pub fn reference(&self) -> ImageRef {
+        ImageRef { name: self.sha256.clone(), seed: self.seed, width: self.width, height: self.height }
+    }
+}

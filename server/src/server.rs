@@ -1,0 +1,93 @@
+//! A server, from its configuration to its end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::Parts;
+use crate::config::Config;
+use crate::db::{Db, DbError};
+use crate::events::Hub;
+use crate::host::Host;
+use crate::queue::sqlite::SqliteQueue;
+use crate::queue::{Queue, QueueError};
+use crate::{App, http, time};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or not this machine's.
+    #[error("{address}: {source}; give another with --listen")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The folder for data cannot be made.
+    #[error("{}: {source}; give another folder with --data", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// A running server.
+pub struct Server {
+    /// What its parts share.
+    pub app: App,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts one; `data` is the folder for its database and pictures.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config, data: &Path, host: Arc<dyn Host>) -> Result<Self, StartError> {
+        std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
+        let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
+        let clock = time::system();
+        let hub = Hub::new(last_event(&db, &clock)?);
+        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
+        queue.reclaim(true)?;
+        let address = config.listen;
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let app = App::new(Parts { config, host, db, queue, hub, clock });
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
+        Ok(Self { app, address, stop, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it: what runs is put back into the queue.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.serving.await;
+    }
+}
+
+/// The hub begins where the database ends.
+fn last_event(db: &Arc<Db>, clock: &time::Clock) -> Result<u64, QueueError> {
+    SqliteQueue::new(Arc::clone(db), Hub::new(0), clock.clone(), 0).last_event()
+}

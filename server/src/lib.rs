@@ -15,6 +15,7 @@
 //! Only [`http`] knows HTTP. Everything below it is synchronous: handlers go to it by [`App::blocking`].
 
 pub mod app;
+pub mod auth;
 pub mod config;
 pub mod db;
 pub mod events;
@@ -22,6 +23,7 @@ pub mod host;
 pub mod http;
 pub mod images;
 pub mod job;
+pub mod pulls;
 pub mod queue;
 pub mod server;
 pub mod time;

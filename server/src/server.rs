@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
+use crate::pulls::Pulls;
 use crate::queue::sqlite::SqliteQueue;
 use crate::queue::{Queue, QueueError};
 use crate::{App, http, time};
@@ -69,9 +70,10 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(Parts { config, host, db, queue, hub, clock });
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
+        let pulls = Pulls::default();
+        let app = App::new(Parts { config, host, db, queue, hub, pulls, stopped, clock });
+        let serving = tokio::spawn(http::serve(listener, app.clone()));
         Ok(Self { app, address, stop, serving })
     }
 
@@ -83,6 +85,7 @@ impl Server {
     /// Ends it: what runs is put back into the queue.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
+        self.app.pulls.stop_all();
         let _ = self.serving.await;
     }
 }

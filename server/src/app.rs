@@ -8,6 +8,7 @@ use crate::events::Hub;
 use crate::host::Host;
 use crate::queue::Queue;
 use crate::time::Clock;
+use crate::webhooks::Webhooks;
 
 /// What all parts of the server share. It is copied like a pointer.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Parts {
     pub hub: Hub,
     /// The time.
     pub clock: Clock,
+    /// Tells those who wanted to hear that a job has ended.
+    pub webhooks: Webhooks,
 }
 
 impl std::ops::Deref for App {

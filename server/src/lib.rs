@@ -23,8 +23,11 @@ pub mod http;
 pub mod images;
 pub mod job;
 pub mod queue;
+pub mod reach;
+pub mod secrets;
 pub mod server;
 pub mod time;
+pub mod webhooks;
 
 pub use app::App;
 pub use server::Server;

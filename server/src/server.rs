@@ -15,7 +15,8 @@ use crate::events::Hub;
 use crate::host::Host;
 use crate::queue::sqlite::SqliteQueue;
 use crate::queue::{Queue, QueueError};
-use crate::{App, http, time};
+use crate::webhooks::Webhooks;
+use crate::{App, http, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum StartError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What messages are signed with.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::SignerError),
 }
 
 /// A running server.
@@ -69,8 +73,10 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(Parts { config, host, db, queue, hub, clock });
+        let webhooks = Webhooks::new(&config, &db)?;
+        let app = App::new(Parts { config, host, db, queue, hub, clock, webhooks });
         let (stop, stopped) = watch::channel(false);
+        tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
         let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
         Ok(Self { app, address, stop, serving })
     }

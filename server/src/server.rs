@@ -29,6 +29,14 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The address for metrics is taken, or not this machine's.
+    #[error("{address}: {source}; give another with --metrics-listen")]
+    Metrics {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The folder for data cannot be made.
     #[error("{}: {source}; give another folder with --data", path.display())]
     Folder {
@@ -74,9 +82,14 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let webhooks = Webhooks::new(&config, &db)?;
-        let app = App::new(Parts { config, host, db, queue, hub, clock, webhooks });
+        let metrics = Arc::clone(hub.metrics());
+        let app = App::new(Parts { config, host, db, queue, hub, clock, metrics, webhooks });
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
+        if let Some(address) = app.config.metrics_listen {
+            let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
+            tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));
+        }
         let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
         Ok(Self { app, address, stop, serving })
     }

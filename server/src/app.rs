@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
+use crate::webhooks::Webhooks;
 
 /// What all parts of the server share. It is copied like a pointer.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Parts {
     pub hub: Hub,
     /// The time.
     pub clock: Clock,
+    /// Tells those who wanted to hear that a job has ended.
+    pub webhooks: Webhooks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

@@ -15,7 +15,8 @@ use crate::events::Hub;
 use crate::host::Host;
 use crate::queue::sqlite::SqliteQueue;
 use crate::queue::{Queue, QueueError};
-use crate::{App, http, time};
+use crate::webhooks::Webhooks;
+use crate::{App, http, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What messages are signed with.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::SignerError),
 }
 
 /// A running server.
@@ -77,9 +81,11 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let webhooks = Webhooks::new(&config, &db)?;
         let metrics = Arc::clone(hub.metrics());
-        let app = App::new(Parts { config, host, db, queue, hub, clock, metrics });
+        let app = App::new(Parts { config, host, db, queue, hub, clock, metrics, webhooks });
         let (stop, stopped) = watch::channel(false);
+        tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
         if let Some(address) = app.config.metrics_listen {
             let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
             tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));

@@ -81,7 +81,7 @@ config! {
         /// and be spoken to over plain http; all others must have public addresses and speak https.
         webhook_hosts: List<String> = List::default();
         /// What messages are signed with: `whsec_` and random bytes in Base64. Empty: a secret that the server makes and keeps.
-        webhook_secret: Option<String> = None;
+        webhook_secret: Option<Secret> = None;
         /// After how many seconds a message that was not taken is sent again: one number per try.
         webhook_retries: List<u32> = List(vec![5, 30, 120, 600, 1800, 7200, 21600]);
     }
@@ -210,6 +210,14 @@ mod tests {
         let flags: Vec<_> = flag.map(|text| ("capacity", text.to_owned())).into_iter().collect();
         let environment = |name: &str| (name == "ENCAUSTIC_CAPACITY" && !variable.is_empty()).then(|| variable.to_owned());
         Config::read(Some((Path::new("e.toml"), file)), environment, &flags)
+    }
+
+    #[test]
+    fn secrets_are_not_told() {
+        let config = Config { webhook_secret: Some(Secret("whsec_hush".into())), ..Config::default() };
+        for told in [format!("{config:?}"), in_effect(&config)] {
+            assert!(told.contains("***") && !told.contains("hush"), "{told}");
+        }
     }
 
     #[test]

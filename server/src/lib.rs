@@ -25,6 +25,7 @@ pub mod job;
 pub mod queue;
 pub mod server;
 pub mod time;
+pub mod work;
 
 pub use app::App;
 pub use server::Server;

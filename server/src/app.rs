@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
 use crate::work::Crew;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub crew: Arc<Crew>,
     /// The time.
     pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::ops::Deref for App {
@@ -59,7 +62,8 @@ impl App {
         E: From<Interrupted> + Send + 'static,
     {
         let app = self.clone();
-        match tokio::task::spawn_blocking(move || work(&app)).await {
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&app))).await {
             Ok(result) => result,
             Err(_) => Err(Interrupted.into()),
         }

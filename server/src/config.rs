@@ -8,7 +8,8 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-pub use value::{List, Setting};
+pub(crate) use value::choices;
+pub use value::{List, Secret, Setting};
 
 macro_rules! config {
     ($( $section:literal { $( $(#[doc = $help:literal])+ $id:ident: $type:ty = $default:expr; )+ } )+) => {
@@ -78,6 +79,23 @@ config! {
         look_ahead: u32 = 8;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
+    }
+    "log" {
+        /// How much is told on the standard error: `error`, `warn`, `info`, `debug` or `trace`, or a list like
+        /// `info,encaustic_server=debug`. `RUST_LOG` has the last word.
+        log_level: String = "info".to_owned();
+        /// How: `text` for people, or `json`, one object per line.
+        log_format: crate::logs::Format = crate::logs::Format::Text;
+        /// Tell the prompts of jobs, too. They are private otherwise.
+        log_prompts: bool = false;
+    }
+    "metrics" {
+        /// A second address for `/metrics`, `/health` and `/ready` alone, without a key: for a network that only Prometheus is in.
+        /// Empty for none; at the first address, `/metrics` wants what everything else wants.
+        metrics_listen: Option<std::net::SocketAddr> = None;
+        /// Where an OpenTelemetry collector takes traces by OTLP over HTTP, as `http://127.0.0.1:4318/v1/traces`; empty for none.
+        /// Wants a build with the feature `otel`.
+        otel_endpoint: Option<String> = None;
     }
 }
 

@@ -89,6 +89,11 @@ impl Db {
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, next: 0.into() })
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads. Others may read and one may write at the same time.
     ///
     /// # Errors

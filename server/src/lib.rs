@@ -22,8 +22,11 @@ pub mod host;
 pub mod http;
 pub mod images;
 pub mod job;
+pub mod logs;
+pub mod metrics;
 pub mod queue;
 pub mod server;
+pub mod telemetry;
 pub mod time;
 pub mod work;
 

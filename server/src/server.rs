@@ -30,6 +30,14 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The address for metrics is taken, or not this machine's.
+    #[error("{address}: {source}; give another with --metrics-listen")]
+    Metrics {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The folder for data cannot be made.
     #[error("{}: {source}; give another folder with --data", path.display())]
     Folder {
@@ -74,8 +82,13 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(Parts { config, data: data.to_owned(), host, db, queue, hub, crew: Arc::default(), clock });
+        let metrics = Arc::clone(hub.metrics());
+        let app = App::new(Parts { config, data: data.to_owned(), host, db, queue, hub, crew: Arc::default(), clock, metrics });
         let (stop, stopped) = watch::channel(false);
+        if let Some(address) = app.config.metrics_listen {
+            let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
+            tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));
+        }
         let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
         Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })

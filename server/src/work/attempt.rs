@@ -11,11 +11,11 @@ use super::desk::{Desk, Doing};
 use super::hold::Hold;
 use super::policy::{self, Way};
 use super::watch::{Follow, Why};
-use crate::App;
 use crate::host::{Broken, Drawn, Engine, Loaded};
 use crate::images::NewImage;
 use crate::job::{ATTEMPTS, Job};
 use crate::queue::{Claim, End, QueueError};
+use crate::{App, logs};
 
 /// How often it is tried to enter the end of a job while the database fails, and how long is waited between.
 const TRIES: u32 = 6;
@@ -42,11 +42,13 @@ enum Stop {
 /// Works on a job until it has ended or is back in the queue.
 pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Claim) -> After {
     let Claim { job, token } = claim;
-    let _span = tracing::info_span!("job", id = job.id.0, device = desk.standing().name).entered();
-    tracing::info!(attempt = job.attempts, client = job.client.0, "begun");
+    let name = desk.standing().name;
+    let _span = logs::job(&job, &name).entered();
+    logs::prompt(&app.config, &job);
+    app.metrics.busy(&name, true);
     let begun = Instant::now();
     let hold = app.crew.holds.add(token);
-    app.crew.live.begin(job.id, desk.standing().name);
+    app.crew.live.begin(job.id, name.clone());
     let timeout = job.wish.timeout_secs.unwrap_or(app.config.timeout_secs);
     let deadline = (timeout > 0).then(|| begun + Duration::from_secs(timeout.into()));
     let mut follow = Follow::new(app, desk, &hold, deadline, job.wish.request.batch.max(1));
@@ -57,7 +59,9 @@ pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Cl
     let after = finish(app, &job, &hold, pictures, (timeout, &place));
     app.crew.live.end(job.id);
     app.crew.holds.remove(&hold);
-    tracing::info!(seconds = begun.elapsed().as_secs_f64(), "over");
+    app.metrics.busy(&name, false);
+    app.metrics.memory(&name, desk.standing().memory);
+    tracing::debug!(seconds = begun.elapsed().as_secs_f64(), "over");
     after
 }
 
@@ -86,6 +90,7 @@ fn pictures(
         match engine.draw(&request, way.care, follow) {
             Ok(drawn) => {
                 follow.drawn += request.batch;
+                app.metrics.drawn(&desk.standing().name, &drawn);
                 keep(app, job, &loaded, drawn, &mut images)?;
             }
             Err(Broken::OutOfMemory { needed, available }) => {
@@ -141,10 +146,8 @@ fn part(request: &Request, start: u32, most: u32) -> Request {
 
 /// Writes the files of pictures.
 fn keep(app: &App, job: &Job, loaded: &Loaded, drawn: Drawn, images: &mut Vec<NewImage>) -> Result<(), Stop> {
-    let Drawn { pictures, settings, parameters, seconds } = drawn;
-    for (stage, seconds) in seconds {
-        tracing::debug!(stage, seconds, "stage");
-    }
+    let begun = Instant::now();
+    let Drawn { pictures, settings, parameters, .. } = drawn;
     let mut parameters = parameters.into_iter();
     for (seed, pixels) in pictures {
         let text = parameters.next().unwrap_or_default();
@@ -153,23 +156,21 @@ fn keep(app: &App, job: &Job, loaded: &Loaded, drawn: Drawn, images: &mut Vec<Ne
         let image = super::keep::keep(app, job, &loaded.name, seed, &pixels, settings, text);
         images.push(image.map_err(|message| Stop::Failed(Failure { kind: FailureKind::Storage, message }))?);
     }
+    app.metrics.stage("save", begun.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// Ends the job, or puts it back.
 fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>, Stop>, (timeout, place): (u32, &str)) -> After {
     let failed = |failure: Failure| {
-        tracing::warn!(kind = ?failure.kind, "failed: {}", failure.message);
         enter(|| app.queue.end(&hold.token, &End::Failed(failure.clone())));
     };
     match pictures {
         Ok(images) => {
-            tracing::info!(pictures = images.len(), "finished");
             let end = End::Finished(images);
             enter(|| app.queue.end(&hold.token, &end));
         }
         Err(Stop::Asked(Why::Cancelled)) => {
-            tracing::info!("cancelled {place}");
             enter(|| app.queue.end(&hold.token, &End::Cancelled));
         }
         Err(Stop::Asked(Why::Lost)) => tracing::warn!("another worker has taken it over {place}; what was drawn is dropped"),

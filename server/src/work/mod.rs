@@ -84,6 +84,18 @@ impl Crew {
         self.desks().iter().any(|desk| !matches!(desk.doing, Doing::Opening | Doing::Broken { .. } | Doing::Gone))
     }
 
+    /// Why no device works, if none does and none is on its way.
+    pub fn problem(&self) -> Option<String> {
+        let desks = self.desks();
+        let mut broken = desks.iter().map(|desk| match &desk.doing {
+            Doing::Broken { problem } => Some(format!("{}: {problem}", desk.name)),
+            Doing::Gone => Some(format!("{}: the server is about to end", desk.name)),
+            _ => None,
+        });
+        let first = broken.next()??;
+        broken.all(|problem| problem.is_some()).then_some(first)
+    }
+
     /// Has a device let go of its model as soon as it does not draw. `false` if there is no such device.
     pub fn unload(&self, name: &str) -> bool {
         let desk = lock(&self.desks).iter().find(|desk| desk.standing().name == name).cloned();

@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
+use crate::webhooks::Webhooks;
 use crate::work::Crew;
 
 /// What all parts of the server share. It is copied like a pointer.
@@ -34,6 +35,8 @@ pub struct Parts {
     pub crew: Arc<Crew>,
     /// The time.
     pub clock: Clock,
+    /// Tells those who wanted to hear that a job has ended.
+    pub webhooks: Webhooks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

@@ -80,6 +80,15 @@ config! {
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
     }
+    "webhooks" {
+        /// Hosts of your own that may be told when a job has ended, as `name` or `name:port`. They may be in a private network
+        /// and be spoken to over plain http; all others must have public addresses and speak https.
+        webhook_hosts: List<String> = List::default();
+        /// What messages are signed with: `whsec_` and random bytes in Base64. Empty: a secret that the server makes and keeps.
+        webhook_secret: Option<String> = None;
+        /// After how many seconds a message that was not taken is sent again: one number per try.
+        webhook_retries: List<u32> = List(vec![5, 30, 120, 600, 1800, 7200, 21600]);
+    }
     "log" {
         /// How much is told on the standard error: `error`, `warn`, `info`, `debug` or `trace`, or a list like
         /// `info,encaustic_server=debug`. `RUST_LOG` has the last word.

@@ -25,9 +25,12 @@ pub mod job;
 pub mod logs;
 pub mod metrics;
 pub mod queue;
+pub mod reach;
+pub mod secrets;
 pub mod server;
 pub mod telemetry;
 pub mod time;
+pub mod webhooks;
 pub mod work;
 
 pub use app::App;

@@ -16,8 +16,9 @@ use crate::events::Hub;
 use crate::host::Host;
 use crate::queue::sqlite::SqliteQueue;
 use crate::queue::{Queue, QueueError};
+use crate::webhooks::Webhooks;
 use crate::work::Crew;
-use crate::{App, http, time};
+use crate::{App, http, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What messages are signed with.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::SignerError),
 }
 
 /// A running server.
@@ -82,9 +86,22 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let webhooks = Webhooks::new(&config, &db)?;
         let metrics = Arc::clone(hub.metrics());
-        let app = App::new(Parts { config, data: data.to_owned(), host, db, queue, hub, crew: Arc::default(), clock, metrics });
+        let app = App::new(Parts {
+            config,
+            data: data.to_owned(),
+            host,
+            db,
+            queue,
+            hub,
+            crew: Arc::default(),
+            clock,
+            metrics,
+            webhooks,
+        });
         let (stop, stopped) = watch::channel(false);
+        tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
         if let Some(address) = app.config.metrics_listen {
             let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
             tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));

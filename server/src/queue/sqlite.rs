@@ -11,6 +11,7 @@ use crate::events::{Event, Hub, News};
 use crate::images;
 use crate::job::{ATTEMPTS, Client, Job, LogLine, NewJob, Priority, State};
 use crate::time::Clock;
+use crate::webhooks;
 
 /// How many jobs are listed if nobody says.
 const USUAL: u32 = 100;
@@ -65,7 +66,11 @@ impl SqliteQueue {
             "UPDATE jobs SET state = ?2, ended = ?3, failure = ?4, images = ?5, lease_until = NULL WHERE id = ?1",
             params![job.0, state.name(), (self.clock)(), failure, json(&refs)?],
         )?;
-        self.store(change, events, News::Job { job, change: news })
+        self.store(change, events, News::Job { job, change: news })?;
+        if let Some(event) = events.last() {
+            webhooks::enqueue(change, event, &self::job(change, job)?)?;
+        }
+        Ok(())
     }
 
     /// The claim, if it is valid.

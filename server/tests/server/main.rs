@@ -6,4 +6,5 @@ mod support;
 
 mod basics;
 mod operations;
+mod webhooks;
 mod work;

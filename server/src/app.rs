@@ -1,5 +1,6 @@
 //! What all parts of the server share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -10,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
 use crate::webhooks::Webhooks;
+use crate::work::Crew;
 
 /// What all parts of the server share. It is copied like a pointer.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The settings.
     pub config: Config,
+    /// The folder of the database and the pictures.
+    pub data: PathBuf,
     /// Who draws, and keeps the models.
     pub host: Arc<dyn Host>,
     /// The database.
@@ -27,6 +31,8 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Tells what happens.
     pub hub: Hub,
+    /// The devices, and how it stands with what runs.
+    pub crew: Arc<Crew>,
     /// The time.
     pub clock: Clock,
     /// Tells those who wanted to hear that a job has ended.

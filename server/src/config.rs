@@ -63,6 +63,9 @@ config! {
         devices: List<String> = List(vec!["auto".to_owned()]);
         /// The model for jobs that name none; empty for the one in the box.
         model: Option<String> = None;
+        /// No more memory than this is used on each device, in bytes: pictures that would take more are made in smaller
+        /// batches, then decoded in tiles, else refused. Empty for all that the device has.
+        memory_limit: Option<u64> = None;
         /// The precision: `auto`, `f32` or `f16`.
         precision: String = "auto".to_owned();
     }
@@ -71,6 +74,9 @@ config! {
         capacity: u64 = 1000;
         /// For how many seconds a job may run.
         timeout_secs: u32 = 3600;
+        /// For how many seconds running jobs may go on when the server is asked to end; then they are begun again at the next
+        /// start.
+        shutdown_secs: u32 = 30;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.

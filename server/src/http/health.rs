@@ -59,7 +59,8 @@ async fn health() -> Json<Health> {
 ))]
 async fn ready(State(app): State<App>) -> Response {
     let counts = app.blocking(|app| app.queue.counts().map_err(ApiError::from)).await;
-    let problems: Vec<String> = counts.err().map(|error| error.message).into_iter().collect();
+    let mut problems: Vec<String> = counts.err().map(|error| error.message).into_iter().collect();
+    problems.extend(app.crew.problem());
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { is_ready: problems.is_empty(), problems })).into_response()
 }

@@ -17,6 +17,7 @@ use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::job::{Client, Job, NewJob, PRIORITIES, Priority, State as JobState};
 use crate::queue::Wanted;
+use crate::work::Glance;
 
 /// How many jobs are listed if nobody says.
 const USUAL: u32 = 100;
@@ -27,6 +28,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, post))
         .routes(routes!(get, cancel))
+        .routes(routes!(progress))
+        .routes(routes!(preview))
         .routes(routes!(retry))
         .routes(routes!(prioritise))
         .routes(routes!(place))
@@ -158,6 +161,30 @@ fn states(text: &str) -> Result<Vec<JobState>, ApiError> {
 async fn get(State(app): State<App>, caller: Caller, Place(id): Place<u64>) -> Result<Json<Job>, ApiError> {
     caller.needs(Scope::Read)?;
     find(&app, id).await.map(Json)
+}
+
+/// How far a running job is.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/progress", tag = "jobs", params(("id" = u64, Path, description = "the job's number")), responses(
+    (status = 200, description = "how far it is", body = Glance),
+    (status = 404, description = "it does not run", body = schema::Problem)))]
+async fn progress(State(app): State<App>, caller: Caller, Place(id): Place<u64>) -> Result<Json<Glance>, ApiError> {
+    caller.needs(Scope::Read)?;
+    glance(&app, id).map(Json)
+}
+
+fn glance(app: &App, id: u64) -> Result<Glance, ApiError> {
+    app.crew.live.job(JobId(id)).ok_or_else(|| ApiError::not_found(format!("job {id} does not run")))
+}
+
+/// The latest look at a running job's first picture.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/preview", tag = "jobs", params(("id" = u64, Path, description = "the job's number")), responses(
+    (status = 200, description = "a small picture", content((Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png"))),
+    (status = 404, description = "it does not run, or there is none yet", body = schema::Problem)))]
+async fn preview(State(app): State<App>, caller: Caller, Place(id): Place<u64>) -> Result<Response, ApiError> {
+    caller.needs(Scope::Read)?;
+    let look = glance(&app, id)?.look.ok_or_else(|| ApiError::not_found(format!("there is no look at job {id} yet")))?;
+    let headers = [(header::CONTENT_TYPE, look.mime), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, look.bytes.clone()).into_response())
 }
 
 /// A job of the queue.

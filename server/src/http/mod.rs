@@ -9,17 +9,19 @@ pub mod devices;
 pub mod error;
 pub mod events;
 pub mod extract;
+mod health;
 pub mod jobs;
 pub mod models;
 pub mod queue;
 pub mod schema;
 pub mod server;
 pub mod submit;
+mod watching;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -38,6 +40,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(catalog::routes())
         .merge(devices::routes())
         .merge(events::routes())
+        .merge(health::routes())
+        .merge(health::open_routes())
         .merge(jobs::routes())
         .merge(models::routes())
         .merge(queue::routes())
@@ -51,6 +55,7 @@ fn router(app: &App) -> Router {
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(identify))
+        .layer(from_fn_with_state(app.clone(), watching::watch))
         .with_state(app.clone())
 }
 
@@ -68,10 +73,19 @@ async fn identify(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// Serves metrics and health alone, until the app is stopped.
+pub async fn serve_apart(listener: TcpListener, app: App) {
+    let (routes, _) = health::apart().split_for_parts();
+    serve_routes(listener, routes.with_state(app.clone()), app).await;
+}
+
 /// Serves until the app is stopped.
 pub async fn serve(listener: TcpListener, app: App) {
-    let router = router(&app);
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(async move { app.until_stopped().await }).await {
+    serve_routes(listener, router(&app), app).await;
+}
+
+async fn serve_routes(listener: TcpListener, routes: Router, app: App) {
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(async move { app.until_stopped().await }).await {
         tracing::error!("the server ended: {error}");
     }
 }

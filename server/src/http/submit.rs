@@ -1,4 +1,4 @@
-//! How a wish gets into the queue, whichever interface it came by: checked, entered, and the devices woken.
+//! How a wish gets into the queue, whichever interface it came by: checked, then entered. Devices hear of it by its event.
 
 use axum::http::{HeaderMap, StatusCode};
 use encaustic_protocol::{Invalid, validate};
@@ -8,6 +8,7 @@ use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::job::{Job, NewJob, PRIORITIES};
 use crate::time::Millis;
+use crate::webhooks::target::Target;
 
 /// The header that makes a second submission harmless.
 pub const KEY: &str = "idempotency-key";
@@ -84,6 +85,11 @@ pub fn check(app: &App, wish: &NewJob) -> Result<(), ApiError> {
     if let Some(seconds) = wish.timeout_secs {
         let message = format!("{seconds} is not allowed; use 1 to {LONGEST_SECS} seconds");
         limit((1..=LONGEST_SECS).contains(&seconds), "timeout_secs", message);
+    }
+    if let Some(url) = &wish.webhook
+        && let Err(error) = Target::parse(url, &app.config.webhook_hosts.0)
+    {
+        limit(false, "webhook", error.to_string());
     }
     if let Some(model) = &wish.model
         && let Err(failure) = app.host.card(Some(model))

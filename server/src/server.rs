@@ -13,9 +13,10 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
+use crate::images::{Store, StoreError};
 use crate::queue::sqlite::SqliteQueue;
 use crate::queue::{Queue, QueueError};
-use crate::{App, http, time};
+use crate::{App, http, images, time};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The pictures.
+    #[error(transparent)]
+    Images(#[from] StoreError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -65,11 +69,12 @@ impl Server {
         let hub = Hub::new(last_event(&db, &clock)?);
         let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
         queue.reclaim(true)?;
+        let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(Parts { config, host, db, queue, hub, clock });
+        let app = App::new(Parts { config, host, db, queue, images, hub, clock });
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
         Ok(Self { app, address, stop, serving })

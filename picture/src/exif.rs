@@ -28,8 +28,10 @@ pub fn write(text: &str, most: usize) -> Option<Vec<u8>> {
     let ascii = || ASCII.iter().copied().chain(text.bytes()).collect::<Vec<u8>>();
     let room = most.saturating_sub(COMMENT_AT as usize);
     // Most readers expect UTF-16; a long text of English words fits in ASCII when it does not in UTF-16.
-    let comment =
-        Some(unicode()).filter(|comment| comment.len() <= room).or_else(|| text.is_ascii().then(ascii)).filter(|comment| comment.len() <= room)?;
+    let comment = Some(unicode())
+        .filter(|comment| comment.len() <= room)
+        .or_else(|| text.is_ascii().then(ascii))
+        .filter(|comment| comment.len() <= room)?;
     let length = u32::try_from(comment.len()).ok()?;
     let mut exif = Vec::with_capacity(COMMENT_AT as usize + comment.len());
     exif.extend(b"MM\0\x2a");

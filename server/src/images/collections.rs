@@ -152,9 +152,7 @@ pub fn change(db: &Db, id: u64, add: &[u64], remove: &[u64]) -> Outcome<Collecti
                 .execute(params![id, image])?;
         }
         for image in remove {
-            writer
-                .prepare_cached("DELETE FROM collected WHERE collection = ?1 AND image = ?2")?
-                .execute(params![id, image])?;
+            writer.prepare_cached("DELETE FROM collected WHERE collection = ?1 AND image = ?2")?.execute(params![id, image])?;
         }
         get(writer, id)
     })

@@ -25,7 +25,7 @@ pub mod upload;
 
 use encaustic_protocol::{ImageRef, Request};
 
-pub use store::{Hold, Made, Options, Stored, Store, StoreError};
+pub use store::{Hold, Made, Options, Store, StoreError, Stored};
 pub use upload::inspect;
 
 /// A picture whose file is written and which is to be entered into the database, together with the end of its job.

@@ -106,9 +106,9 @@ impl Setting for Pattern {
         }
         let parts = text.split('/').map(part).collect::<Result<Vec<_>, _>>()?;
         let numbers = |part: &[Piece]| part.iter().filter(|piece| **piece == Piece::Token(Token::Number)).count();
-        let (file, folders) = parts.split_last().map_or((0, 0), |(file, folders)| {
-            (numbers(file), folders.iter().map(|folder| numbers(folder)).sum())
-        });
+        let (file, folders) = parts
+            .split_last()
+            .map_or((0, 0), |(file, folders)| (numbers(file), folders.iter().map(|folder| numbers(folder)).sum()));
         if folders > 0 || file > 1 {
             return Err(format!("{text:?}: {{number}} may stand once, and behind the last slash"));
         }
@@ -225,7 +225,10 @@ impl Token {
             Self::Prompt => to.write_str(&plain(facts.prompt, PROMPT_BYTES)),
             Self::Width => write!(to, "{}", facts.width),
             Self::Height => write!(to, "{}", facts.height),
-            Self::Job => facts.job.map_or_else(|| to.write_str("upload"), |job| write!(to, "{job}")),
+            Self::Job => match facts.job {
+                Some(job) => write!(to, "{job}"),
+                None => to.write_str("upload"),
+            },
         }
     }
 }
@@ -304,8 +307,31 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_refused() {
         for pattern in [
-            "", "/", "/x", "x/", "..", "../x", "x/../y", ".", "x//y", "{nothing}", "{date", "date}", "x{", r"a\b", "c:x", "a*", "a?",
-            "a|b", "a<b", "a\nb", "a\0b", "{number}/{seed}", "{number}{number}", "{}", "{{date}}",
+            "",
+            "/",
+            "/x",
+            "x/",
+            "..",
+            "../x",
+            "x/../y",
+            ".",
+            "x//y",
+            "{nothing}",
+            "{date",
+            "date}",
+            "x{",
+            r"a\b",
+            "c:x",
+            "a*",
+            "a?",
+            "a|b",
+            "a<b",
+            "a\nb",
+            "a\0b",
+            "{number}/{seed}",
+            "{number}{number}",
+            "{}",
+            "{{date}}",
         ] {
             assert!(Pattern::parse(pattern).is_err(), "{pattern:?}");
         }
@@ -316,8 +342,32 @@ mod tests {
         let pattern = Pattern::parse("{model}/{prompt}").unwrap();
         let long = "ä".repeat(10_000);
         for value in [
-            "", ".", "..", "...", "../..", "/etc/passwd", r"..\..\x", "C:\\x", "a\0b", "a\nb", "CON", "con.txt", "nul", "COM1", "lpt9.x", " x ",
-            "x.", "~", "-rf", "%2e%2e%2f", "a:b", "<script>", "\u{202e}gnp.exe", "a\u{2028}b", "LPT¹", &long,
+            "",
+            ".",
+            "..",
+            "...",
+            "../..",
+            "/etc/passwd",
+            r"..\..\x",
+            "C:\\x",
+            "a\0b",
+            "a\nb",
+            "CON",
+            "con.txt",
+            "nul",
+            "COM1",
+            "lpt9.x",
+            " x ",
+            "x.",
+            "~",
+            "-rf",
+            "%2e%2e%2f",
+            "a:b",
+            "<script>",
+            "\u{202e}gnp.exe",
+            "a\u{2028}b",
+            "LPT¹",
+            &long,
         ] {
             let name = pattern.name(&Facts { prompt: value, model: value, ..FACTS });
             for part in name.folders.iter().chain([&name.numbered(1)]) {

@@ -94,7 +94,8 @@ pub fn insert(
     image: &NewImage,
     at: Millis,
 ) -> Result<u64, rusqlite::Error> {
-    let settings = serde_json::to_string(&image.settings).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let settings =
+        serde_json::to_string(&image.settings).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     change
         .prepare_cached(
             "INSERT INTO images (created, model, client, job, sha256, mime, bytes, width, height, seed, prompt, negative, settings,
@@ -167,10 +168,8 @@ pub fn details(reader: &Connection, id: u64) -> Result<Option<Details>, rusqlite
 /// SQLite's.
 pub fn change(writer: &Transaction<'_>, id: u64, change: &Change) -> Result<bool, rusqlite::Error> {
     // The title and the notes are left out where they stay: their words would be entered anew.
-    let mut changed = writer.execute(
-        "UPDATE images SET is_favourite = coalesce(?2, is_favourite) WHERE id = ?1",
-        params![id, change.is_favourite],
-    )?;
+    let mut changed = writer
+        .execute("UPDATE images SET is_favourite = coalesce(?2, is_favourite) WHERE id = ?1", params![id, change.is_favourite])?;
     if change.title.is_some() || change.notes.is_some() {
         changed = writer.execute(
             "UPDATE images SET title = coalesce(?2, title), notes = coalesce(?3, notes) WHERE id = ?1",

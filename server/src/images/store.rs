@@ -149,7 +149,10 @@ struct Inner {
 
 /// Keeps a file that has no row yet from being removed with another row of the same picture.
 #[derive(Clone, Debug, Default)]
-pub struct Hold(Option<Arc<Held>>);
+pub struct Hold {
+    /// Read by nobody; what it does, it does when the last copy goes.
+    _held: Option<Arc<Held>>,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -355,7 +358,7 @@ impl Store {
 
     fn hold(&self, sha256: &str) -> Hold {
         *self.held().entry(sha256.to_owned()).or_default() += 1;
-        Hold(Some(Arc::new(Held { store: self.clone(), sha256: sha256.to_owned() })))
+        Hold { _held: Some(Arc::new(Held { store: self.clone(), sha256: sha256.to_owned() })) }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, u32>> {

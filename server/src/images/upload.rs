@@ -6,10 +6,10 @@
 use std::io::Cursor;
 
 use encaustic_picture::caption::{self, Tools};
+use encaustic_picture::exif;
 use encaustic_picture::infotext::KEYWORD;
 use encaustic_picture::png_text::{self, PngText};
 use encaustic_picture::restore::{self, Restored};
-use encaustic_picture::exif;
 use encaustic_protocol::{Catalog, Request};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -105,7 +105,9 @@ impl Inspected {
     pub fn origin(self, catalog: &Catalog) -> Origin {
         let Some(restored) = self.restored else { return Origin::default() };
         let mut settings = restored.request;
-        for text in [Some(&mut settings.prompt), Some(&mut settings.negative), settings.prompt_2.as_mut(), settings.negative_2.as_mut()] {
+        for text in
+            [Some(&mut settings.prompt), Some(&mut settings.negative), settings.prompt_2.as_mut(), settings.negative_2.as_mut()]
+        {
             text.into_iter().for_each(|text| shorten(text, PROMPT));
         }
         let mut model = restored.model.unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::events::{Event, Hub, News};
 use crate::images;
 use crate::job::{ATTEMPTS, Client, Job, LogLine, NewJob, Priority, State};
 use crate::time::Clock;
+use crate::webhooks;
 
 /// How many jobs are listed if nobody says.
 const USUAL: u32 = 100;
@@ -71,7 +72,11 @@ impl SqliteQueue {
                 images::rows::insert(change, Some(job), &Client(client.clone()), picture, (self.clock)())?;
             }
         }
-        self.store(change, events, News::Job { job, change: news })
+        self.store(change, events, News::Job { job, change: news })?;
+        if let Some(event) = events.last() {
+            webhooks::enqueue(change, event, &self::job(change, job)?)?;
+        }
+        Ok(())
     }
 
     /// The claim, if it is valid.
@@ -159,6 +164,18 @@ impl Queue for SqliteQueue {
         })
     }
 
+    fn standing(&self, token: &Token) -> Result<Standing, QueueError> {
+        self.db.read(|reader| {
+            let held = "SELECT is_cancelled FROM jobs WHERE id = ?1 AND claims = ?2 AND state = 'running'";
+            let is_cancelled = reader.query_row(held, params![token.job.0, token.claim], |row| row.get::<_, bool>(0));
+            Ok(match is_cancelled.optional()? {
+                None => Standing::Lost,
+                Some(true) => Standing::Cancelled,
+                Some(false) => Standing::Held,
+            })
+        })
+    }
+
     fn log(&self, token: &Token, text: &str) -> Result<(), QueueError> {
         self.db.write(|change| {
             self.held(change, token)?;
@@ -185,6 +202,19 @@ impl Queue for SqliteQueue {
                 "UPDATE jobs SET state = 'waiting', attempts = attempts - 1, lease_until = NULL WHERE id = ?1",
                 [token.job.0],
             )?;
+            self.store(change, events, News::Job { job: token.job, change: Change::Queued { ahead: 0 } })
+        })
+    }
+
+    fn give_back(&self, token: &Token) -> Result<(), QueueError> {
+        self.change(|change, events| {
+            self.held(change, token)?;
+            let is_cancelled: bool =
+                change.query_row("SELECT is_cancelled FROM jobs WHERE id = ?1", [token.job.0], |row| row.get(0))?;
+            if is_cancelled {
+                return self.close(change, events, token.job, &End::Cancelled);
+            }
+            change.execute("UPDATE jobs SET state = 'waiting', lease_until = NULL WHERE id = ?1", [token.job.0])?;
             self.store(change, events, News::Job { job: token.job, change: Change::Queued { ahead: 0 } })
         })
     }

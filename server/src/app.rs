@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::images::Store;
 use crate::metrics::Metrics;
 use crate::pulls::Pulls;
 use crate::queue::Queue;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub db: Arc<Db>,
     /// The jobs.
     pub queue: Arc<dyn Queue>,
+    /// The pictures' files.
+    pub images: Store,
     /// Tells what happens.
     pub hub: Hub,
     /// The devices, and how it stands with what runs.

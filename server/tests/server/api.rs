@@ -43,7 +43,7 @@ fn what_is_wrong_with_a_wish_is_told_with_its_field() {
         (json!({"model": "../../etc/passwd"}), "model", "no model"),
         (json!({"priority": 1000}), "priority", "-100 to 100"),
         (json!({"not_before": -5}), "not_before", "milliseconds"),
-        (json!({"webhook": "http://169.254.169.254/"}), "webhook", "http"),
+        (json!({"webhook": "http://169.254.169.254/"}), "webhook", "link-local"),
         (json!({"timeout_secs": 0}), "timeout_secs", "1 to"),
         (json!({"reqest": {}}), "reqest", "did you mean `request`?"),
     ] {

@@ -70,6 +70,8 @@ config! {
         timeout_secs: u32 = 3600;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
+        /// For how many hours an idempotency key stands for its job.
+        keep_keys_hours: u32 = 24;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
     }

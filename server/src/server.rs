@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
-use crate::queue::sqlite::SqliteQueue;
+use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
 use crate::{App, http, time};
 
@@ -62,8 +62,8 @@ impl Server {
         std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
         let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
         let clock = time::system();
-        let hub = Hub::new(last_event(&db, &clock)?);
-        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
+        let hub = Hub::new(last_event(&db)?);
+        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), Rules::from(&config)));
         queue.reclaim(true)?;
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
@@ -85,9 +85,4 @@ impl Server {
         let _ = self.stop.send(true);
         let _ = self.serving.await;
     }
-}
-
-/// The hub begins where the database ends.
-fn last_event(db: &Arc<Db>, clock: &time::Clock) -> Result<u64, QueueError> {
-    SqliteQueue::new(Arc::clone(db), Hub::new(0), clock.clone(), 0).last_event()
 }

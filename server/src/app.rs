@@ -1,13 +1,17 @@
 //! What all parts of the server share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
+use crate::webhooks::Webhooks;
+use crate::work::Crew;
 
 /// What all parts of the server share. It is copied like a pointer.
 #[derive(Clone)]
@@ -17,6 +21,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The settings.
     pub config: Config,
+    /// The folder of the database and the pictures.
+    pub data: PathBuf,
     /// Who draws, and keeps the models.
     pub host: Arc<dyn Host>,
     /// The database.
@@ -25,8 +31,14 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// Tells what happens.
     pub hub: Hub,
+    /// The devices, and how it stands with what runs.
+    pub crew: Arc<Crew>,
     /// The time.
     pub clock: Clock,
+    /// Tells those who wanted to hear that a job has ended.
+    pub webhooks: Webhooks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::ops::Deref for App {
@@ -53,7 +65,8 @@ impl App {
         E: From<Interrupted> + Send + 'static,
     {
         let app = self.clone();
-        match tokio::task::spawn_blocking(move || work(&app)).await {
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&app))).await {
             Ok(result) => result,
             Err(_) => Err(Interrupted.into()),
         }

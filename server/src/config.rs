@@ -8,7 +8,8 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-pub use value::{List, Setting};
+pub(crate) use value::choices;
+pub use value::{List, Secret, Setting};
 
 macro_rules! config {
     ($( $section:literal { $( $(#[doc = $help:literal])+ $id:ident: $type:ty = $default:expr; )+ } )+) => {
@@ -60,6 +61,9 @@ config! {
         devices: List<String> = List(vec!["auto".to_owned()]);
         /// The model for jobs that name none; empty for the one in the box.
         model: Option<String> = None;
+        /// No more memory than this is used on each device, in bytes: pictures that would take more are made in smaller
+        /// batches, then decoded in tiles, else refused. Empty for all that the device has.
+        memory_limit: Option<u64> = None;
         /// The precision: `auto`, `f32` or `f16`.
         precision: String = "auto".to_owned();
     }
@@ -68,12 +72,43 @@ config! {
         capacity: u64 = 1000;
         /// For how many seconds a job may run.
         timeout_secs: u32 = 3600;
+        /// For how many seconds running jobs may go on when the server is asked to end; then they are begun again at the next
+        /// start.
+        shutdown_secs: u32 = 30;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
+        /// After how many tries that ended with the death of their worker, or of the whole server, a job is given up.
+        attempts: u32 = 3;
         /// For how many hours an idempotency key stands for its job.
         keep_keys_hours: u32 = 24;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
+    }
+    "webhooks" {
+        /// Hosts of your own that may be told when a job has ended, as `name` or `name:port`. They may be in a private network
+        /// and be spoken to over plain http; all others must have public addresses and speak https.
+        webhook_hosts: List<String> = List::default();
+        /// What messages are signed with: `whsec_` and random bytes in Base64. Empty: a secret that the server makes and keeps.
+        webhook_secret: Option<String> = None;
+        /// After how many seconds a message that was not taken is sent again: one number per try.
+        webhook_retries: List<u32> = List(vec![5, 30, 120, 600, 1800, 7200, 21600]);
+    }
+    "log" {
+        /// How much is told on the standard error: `error`, `warn`, `info`, `debug` or `trace`, or a list like
+        /// `info,encaustic_server=debug`. `RUST_LOG` has the last word.
+        log_level: String = "info".to_owned();
+        /// How: `text` for people, or `json`, one object per line.
+        log_format: crate::logs::Format = crate::logs::Format::Text;
+        /// Tell the prompts of jobs, too. They are private otherwise.
+        log_prompts: bool = false;
+    }
+    "metrics" {
+        /// A second address for `/metrics`, `/health` and `/ready` alone, without a key: for a network that only Prometheus is in.
+        /// Empty for none; at the first address, `/metrics` wants what everything else wants.
+        metrics_listen: Option<std::net::SocketAddr> = None;
+        /// Where an OpenTelemetry collector takes traces by OTLP over HTTP, as `http://127.0.0.1:4318/v1/traces`; empty for none.
+        /// Wants a build with the feature `otel`.
+        otel_endpoint: Option<String> = None;
     }
 }
 

@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 /// What makes the tables, in the order in which it was added; how many of them a database has seen is its `user_version`.
-const SCHEMA: &[(&str, &str)] = &[("queue", include_str!("queue/schema.sql")), ("images", include_str!("images/schema.sql"))];
+const SCHEMA: &[(&str, &str)] = &[
+    ("queue", include_str!("queue/schema.sql")),
+    ("images", include_str!("images/schema.sql")),
+    ("webhooks", include_str!("webhooks/schema.sql")),
+];
 
 /// Connections that read at the same time.
 const READERS: usize = 4;
@@ -94,6 +98,11 @@ impl Db {
         };
         let readers = (0..READERS).map(reader).collect::<Result<_, DbError>>()?;
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, next: 0.into() })
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads, all of it as it was at one moment. Others may read and one may write at the same time.

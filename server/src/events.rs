@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::host::Transfer;
+use crate::logs;
+use crate::metrics::Metrics;
 use crate::time::{self, Millis};
 
 /// Events that a follower may be behind before it is told to ask anew.
@@ -73,17 +75,25 @@ pub enum News {
 pub struct Hub {
     last: Arc<AtomicU64>,
     sender: broadcast::Sender<Arc<Event>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Hub {
     /// A hub after the stored event `last`.
     pub fn new(last: u64) -> Self {
-        Self { last: Arc::new(AtomicU64::new(last)), sender: broadcast::channel(BEHIND).0 }
+        Self { last: Arc::new(AtomicU64::new(last)), sender: broadcast::channel(BEHIND).0, metrics: Arc::default() }
+    }
+
+    /// Counts what it tells.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Tells a stored event, after its transaction. Whoever stores them does so one after another.
     pub fn stored(&self, event: Event) {
         self.last.fetch_max(event.seq, Ordering::SeqCst);
+        self.metrics.happened(&event);
+        logs::event(&event);
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
     }

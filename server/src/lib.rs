@@ -22,9 +22,16 @@ pub mod host;
 pub mod http;
 pub mod images;
 pub mod job;
+pub mod logs;
+pub mod metrics;
 pub mod queue;
+pub mod reach;
+pub mod secrets;
 pub mod server;
+pub mod telemetry;
 pub mod time;
+pub mod webhooks;
+pub mod work;
 
 pub use app::App;
 pub use server::Server;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,7 +16,9 @@ use crate::events::Hub;
 use crate::host::Host;
 use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
-use crate::{App, http, time};
+use crate::webhooks::Webhooks;
+use crate::work::Crew;
+use crate::{App, http, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,14 @@ pub enum StartError {
     /// The address is taken, or not this machine's.
     #[error("{address}: {source}; give another with --listen")]
     Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The address for metrics is taken, or not this machine's.
+    #[error("{address}: {source}; give another with --metrics-listen")]
+    Metrics {
         /// Where it was to listen.
         address: SocketAddr,
         /// What the system says.
@@ -36,12 +47,18 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The system gives no threads.
+    #[error("no threads could be started: {0}")]
+    Threads(std::io::Error),
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What messages are signed with.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::SignerError),
 }
 
 /// A running server.
@@ -69,9 +86,28 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(Parts { config, host, db, queue, hub, clock });
+        let webhooks = Webhooks::new(&config, &db)?;
+        let metrics = Arc::clone(hub.metrics());
+        let app = App::new(Parts {
+            config,
+            data: data.to_owned(),
+            host,
+            db,
+            queue,
+            hub,
+            crew: Arc::default(),
+            clock,
+            metrics,
+            webhooks,
+        });
         let (stop, stopped) = watch::channel(false);
+        tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
+        if let Some(address) = app.config.metrics_listen {
+            let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
+            tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));
+        }
         let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
+        Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })
     }
 
@@ -80,8 +116,12 @@ impl Server {
         self.address
     }
 
-    /// Ends it: what runs is put back into the queue.
+    /// Ends it: no job is begun any more, those that run have `shutdown_secs` to finish, or are put back into the queue.
     pub async fn stop(self) {
+        let patience = Duration::from_secs(self.app.config.shutdown_secs.into());
+        let crew = Arc::clone(&self.app.crew);
+        // Whoever follows still hears how the last job ends. A panic in there leaves the jobs for the next start.
+        let _ = tokio::task::spawn_blocking(move || crew.stop(patience)).await;
         let _ = self.stop.send(true);
         let _ = self.serving.await;
     }

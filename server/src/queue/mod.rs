@@ -37,6 +37,9 @@ pub trait Queue: Send + Sync + 'static {
     /// A sign of life: renews the lease.
     fn beat(&self, token: &Token) -> Result<Standing, QueueError>;
 
+    /// How it stands with a claim, without a sign of life: quick enough for every step.
+    fn standing(&self, token: &Token) -> Result<Standing, QueueError>;
+
     /// Adds a remark to a job.
     fn log(&self, token: &Token, text: &str) -> Result<(), QueueError>;
 
@@ -51,6 +54,12 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// As [`Queue::end`].
     fn put_back(&self, token: &Token) -> Result<(), QueueError>;
+
+    /// Puts a job back to where it was, counted: its device broke down. One that was taken back meanwhile ends.
+    ///
+    /// # Errors
+    /// As [`Queue::end`].
+    fn give_back(&self, token: &Token) -> Result<(), QueueError>;
 
     /// Takes back the claims whose leases have run out, or all of them (`everyone`: at the start of a server that has the
     /// database for itself); jobs that have been begun too often fail. Returns how many there were.

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::db::{Db, Failed};
 use crate::events::{Event, Hub, News};
 use crate::job::NewJob;
-use crate::job::{ATTEMPTS, Client, Job, Priority, State};
+use crate::job::{Client, Job, Priority, State};
 use crate::time::{Clock, Millis};
 
 use encaustic_protocol::JobId;
@@ -52,7 +52,7 @@ impl From<&Config> for Rules {
         Self {
             capacity: config.capacity,
             look_ahead: config.look_ahead,
-            attempts: ATTEMPTS,
+            attempts: config.attempts.max(1),
             lease_ms: LEASE_MS,
             keep_keys_ms: Millis::from(config.keep_keys_hours) * 3_600_000,
             usual_model: config.model.clone().unwrap_or_else(|| "demo".to_owned()),
@@ -152,6 +152,10 @@ impl Queue for SqliteQueue {
         self.change(|writing| writing.beat(token))
     }
 
+    fn standing(&self, token: &Token) -> Result<Standing, QueueError> {
+        self.db.read(|sql| claims::standing(sql, token))
+    }
+
     fn log(&self, token: &Token, text: &str) -> Result<(), QueueError> {
         self.change(|writing| writing.log(token, text))
     }
@@ -162,6 +166,10 @@ impl Queue for SqliteQueue {
 
     fn put_back(&self, token: &Token) -> Result<(), QueueError> {
         self.change(|writing| writing.put_back(token))
+    }
+
+    fn give_back(&self, token: &Token) -> Result<(), QueueError> {
+        self.change(|writing| writing.give_back(token))
     }
 
     fn reclaim(&self, everyone: bool) -> Result<u32, QueueError> {

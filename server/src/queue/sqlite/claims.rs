@@ -9,6 +9,7 @@ use crate::images::NewImage;
 use crate::job::{LogLine, NewJob, State};
 use crate::queue::{Claim, End, QueueError, Standing, Token, Worker};
 use crate::time::Millis;
+use crate::webhooks;
 
 /// Remarks that are kept of a job; the oldest make room.
 const LINES: u32 = 100;
@@ -26,6 +27,21 @@ pub(super) const STALE: &str =
 /// Whether a claim can come to something.
 pub(super) fn is_worth_it(sql: &Connection, now: Millis) -> Outcome<bool> {
     Ok(!is_paused(sql)? && sql.prepare_cached(ANYBODY)?.query_row([now], |row| row.get(0))?)
+}
+
+/// How it stands with a claim.
+pub(super) fn standing(sql: &Connection, token: &Token) -> Outcome<Standing> {
+    let mut held = sql.prepare_cached("SELECT is_cancelled FROM jobs WHERE id = ?1 AND claims = ?2 AND state = 'running'")?;
+    Ok(stands(held.query_row(params![rows::key(token.job), token.claim], |row| row.get(0)).optional()?))
+}
+
+/// How it stands with a claim that, if it holds, is or is not to be stopped.
+fn stands(is_cancelled: Option<bool>) -> Standing {
+    match is_cancelled {
+        None => Standing::Lost,
+        Some(true) => Standing::Cancelled,
+        Some(false) => Standing::Held,
+    }
 }
 
 impl Writing<'_> {
@@ -69,12 +85,7 @@ impl Writing<'_> {
             "UPDATE jobs SET lease_until = ?3 WHERE id = ?1 AND claims = ?2 AND state = 'running' RETURNING is_cancelled",
         )?;
         let until = self.now + self.rules.lease_ms;
-        let held = beat.query_row(params![rows::key(token.job), token.claim, until], |row| row.get(0)).optional()?;
-        Ok(match held {
-            None => Standing::Lost,
-            Some(true) => Standing::Cancelled,
-            Some(false) => Standing::Held,
-        })
+        Ok(stands(beat.query_row(params![rows::key(token.job), token.claim, until], |row| row.get(0)).optional()?))
     }
 
     pub(super) fn log(&mut self, token: &Token, text: &str) -> Outcome<()> {
@@ -95,11 +106,15 @@ impl Writing<'_> {
     }
 
     pub(super) fn put_back(&mut self, token: &Token) -> Outcome<()> {
-        let is_cancelled = self.held(token)?;
-        if is_cancelled {
-            return self.close(token.job, &End::Cancelled);
-        }
-        self.requeue(token.job, 1)
+        self.leave(token, 1)
+    }
+
+    pub(super) fn give_back(&mut self, token: &Token) -> Outcome<()> {
+        self.leave(token, 0)
+    }
+
+    fn leave(&mut self, token: &Token, uncounted: u32) -> Outcome<()> {
+        if self.held(token)? { self.close(token.job, &End::Cancelled) } else { self.requeue(token.job, uncounted) }
     }
 
     pub(super) fn reclaim(&mut self, everyone: bool) -> Outcome<u32> {
@@ -137,12 +152,11 @@ impl Writing<'_> {
 
     /// Checks that a claim is valid; returns whether its worker is asked to stop.
     fn held(&self, token: &Token) -> Outcome<bool> {
-        let mut held =
-            self.sql.prepare_cached("SELECT is_cancelled FROM jobs WHERE id = ?1 AND claims = ?2 AND state = 'running'")?;
-        let held = held.query_row(params![rows::key(token.job), token.claim], |row| row.get(0)).optional()?;
-        held.map_or_else(|| refused(QueueError::Lost(token.job)), Ok)
+        match standing(self.sql, token)? {
+            Standing::Lost => refused(QueueError::Lost(token.job)),
+            standing => Ok(standing == Standing::Cancelled),
+        }
     }
-
     /// Puts a running job back to its old place; so many of its attempts do not count.
     fn requeue(&mut self, job: JobId, uncounted: u32) -> Outcome<()> {
         self.sql
@@ -167,6 +181,10 @@ impl Writing<'_> {
                 "UPDATE jobs SET state = ?2, ended = ?3, failure = ?4, images = ?5, lease_until = NULL WHERE id = ?1",
             )?
             .execute(params![rows::key(job), state.name(), self.now, failure, rows::json(&refs)?])?;
-        self.tell(News::Job { job, change })
+        self.tell(News::Job { job, change })?;
+        if let Some(event) = self.events.last() {
+            webhooks::enqueue(self.sql, event, &rows::find(self.sql, job)?)?;
+        }
+        Ok(())
     }
 }

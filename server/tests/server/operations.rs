@@ -1,0 +1,65 @@
+//! What watches over the server: health, readiness, metrics, the numbers of requests.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::support::Trial;
+
+/// The value of a line of `/metrics` that begins with `name`.
+fn metric(trial: &Trial, name: &str) -> Option<f64> {
+    let text = String::from_utf8(trial.get("/metrics").body).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(|value| value.parse().unwrap())
+}
+
+#[test]
+fn health_and_readiness_are_told() {
+    let trial = Trial::start(|_| ());
+    let health = trial.get("/health");
+    assert_eq!(health.status, 200);
+    assert_eq!(health.json(), json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
+    let ready = trial.get("/ready");
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.json(), json!({"is_ready": true, "problems": []}));
+}
+
+#[test]
+fn requests_and_the_queue_are_measured() {
+    let trial = Trial::start(|config| config.capacity = 7);
+    assert_eq!(trial.get("/metrics").headers["content-type"], encaustic_server::metrics::CONTENT_TYPE);
+    assert_eq!(metric(&trial, "encaustic_queue_capacity"), Some(7.0));
+    assert_eq!(metric(&trial, "encaustic_queue_jobs{state=\"waiting\"}"), Some(0.0));
+    assert_eq!(metric(&trial, "encaustic_jobs_total{outcome=\"failed\"}"), Some(0.0));
+    assert!(metric(&trial, "encaustic_database_bytes").unwrap() > 0.0);
+    trial.get("/health");
+    trial.get("/nothing/of/the/kind");
+    let requests = |route: &str, status: u16| {
+        metric(&trial, &format!("encaustic_http_requests_total{{method=\"GET\",route=\"{route}\",status=\"{status}\"}}"))
+    };
+    assert_eq!(requests("/health", 200), Some(1.0));
+    assert_eq!(requests("other", 404), Some(1.0), "a path that somebody makes up makes no new line");
+}
+
+#[test]
+fn metrics_can_be_had_at_an_address_of_their_own() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let trial = Trial::start(|config| config.metrics_listen = Some(free));
+    for (path, status) in [("/health", 200), ("/ready", 200), ("/metrics", 200), ("/", 404), ("/api/v1/jobs", 404)] {
+        let answer = ureq::get(format!("http://{free}{path}")).config().http_status_as_error(false).build().call().unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
+    drop(trial);
+}
+
+#[test]
+fn requests_have_numbers() {
+    let trial = Trial::start(|_| ());
+    let long = "a".repeat(65);
+    for (given, is_kept) in [("a-b_c.1", true), ("", false), ("a b", false), ("a\tb", false), ("ä", false), (&long, false)] {
+        let answer = ureq::get(trial.url("/health")).header("x-request-id", given).call().unwrap();
+        let id = answer.headers()["x-request-id"].to_str().unwrap();
+        assert_eq!(id == given, is_kept, "{given:?}: {id:?}");
+        assert!(is_kept || id.len() == 16, "{id:?}");
+    }
+}

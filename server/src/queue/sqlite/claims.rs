@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Outcome, Writing, is_paused, line, refused, rows};
 use crate::events::News;
-use crate::images::NewImage;
+use crate::images::{self, NewImage};
 use crate::job::{LogLine, NewJob, State};
 use crate::queue::{Claim, End, QueueError, Standing, Token, Worker};
 use crate::time::Millis;
@@ -181,9 +181,15 @@ impl Writing<'_> {
                 "UPDATE jobs SET state = ?2, ended = ?3, failure = ?4, images = ?5, lease_until = NULL WHERE id = ?1",
             )?
             .execute(params![rows::key(job), state.name(), self.now, failure, rows::json(&refs)?])?;
+        let ended = rows::find(self.sql, job)?;
+        if let End::Finished(pictures) = end {
+            for picture in pictures {
+                images::rows::insert(self.sql, Some(job), &ended.client, picture, self.now)?;
+            }
+        }
         self.tell(News::Job { job, change })?;
         if let Some(event) = self.events.last() {
-            webhooks::enqueue(self.sql, event, &rows::find(self.sql, job)?)?;
+            webhooks::enqueue(self.sql, event, &ended)?;
         }
         Ok(())
     }

@@ -59,6 +59,9 @@ impl Metrics {
         set(&found.capacity, counts.capacity);
         set(&found.paused, u64::from(counts.is_paused));
         set(&found.followers, app.hub.followers() as u64);
+        for desk in app.crew.desks() {
+            self.memory(&desk.name, desk.memory);
+        }
         set(&found.database, database_bytes(app.db.path()));
         if let Some(bytes) = resident() {
             set(&found.resident, bytes);

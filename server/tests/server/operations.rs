@@ -25,6 +25,18 @@ fn health_and_readiness_are_told() {
 }
 
 #[test]
+fn a_server_without_a_device_is_alive_and_not_ready() {
+    let trial = Trial::start(|config| config.devices.0 = vec!["nowhere:0".to_owned()]);
+    let ready = trial.until("the device to be given up", || {
+        let ready = trial.get("/ready");
+        (ready.status == 503).then_some(ready)
+    });
+    let problem = "no device works; the log and /api/v1/devices say why";
+    assert_eq!(ready.json(), json!({"is_ready": false, "problems": [problem]}));
+    assert_eq!(trial.get("/health").status, 200);
+}
+
+#[test]
 fn requests_and_the_queue_are_measured() {
     let trial = Trial::start(|config| config.capacity = 7);
     assert_eq!(trial.get("/metrics").headers["content-type"], encaustic_server::metrics::CONTENT_TYPE);

@@ -14,11 +14,12 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
+use crate::images::{Store, StoreError};
 use crate::queue::sqlite::SqliteQueue;
 use crate::queue::{Queue, QueueError};
 use crate::webhooks::Webhooks;
 use crate::work::Crew;
-use crate::{App, http, time, webhooks};
+use crate::{App, http, images, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The pictures.
+    #[error(transparent)]
+    Images(#[from] StoreError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -82,6 +86,7 @@ impl Server {
         let hub = Hub::new(last_event(&db, &clock)?);
         let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
         queue.reclaim(true)?;
+        let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -94,6 +99,7 @@ impl Server {
             host,
             db,
             queue,
+            images,
             hub,
             crew: Arc::default(),
             clock,

@@ -66,6 +66,12 @@ impl SqliteQueue {
             "UPDATE jobs SET state = ?2, ended = ?3, failure = ?4, images = ?5, lease_until = NULL WHERE id = ?1",
             params![job.0, state.name(), (self.clock)(), failure, json(&refs)?],
         )?;
+        if let End::Finished(pictures) = end {
+            let client: String = change.query_row("SELECT client FROM jobs WHERE id = ?1", [job.0], |row| row.get(0))?;
+            for picture in pictures {
+                images::rows::insert(change, Some(job), &Client(client.clone()), picture, (self.clock)())?;
+            }
+        }
         self.store(change, events, News::Job { job, change: news })?;
         if let Some(event) = events.last() {
             webhooks::enqueue(change, event, &self::job(change, job)?)?;

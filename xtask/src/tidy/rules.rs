@@ -12,7 +12,7 @@ struct Forbidden {
 }
 
 /// How requests are answered.
-const HTTP: &[&str] = &["axum", "hyper", "tower", "tower_http", "crate::http"];
+const HTTP: &[&str] = &["axum", "hyper", "tower", "tower_http"];
 const BELOW_HTTP: &str = "only `server/src/http` knows HTTP: what is below it is called by it and knows no request";
 
 const FORBIDDEN: &[Forbidden] = &[

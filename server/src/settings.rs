@@ -101,8 +101,10 @@ impl Settings {
         self.db.write::<_, DbError>(|change| {
             for (id, value, over) in &rows {
                 match value {
-                    Some(value) => change
-                        .execute("INSERT OR REPLACE INTO settings (id, value, over) VALUES (?1, ?2, ?3)", params![id, value, over])?,
+                    Some(value) => change.execute(
+                        "INSERT OR REPLACE INTO settings (id, value, over) VALUES (?1, ?2, ?3)",
+                        params![id, value, over],
+                    )?,
                     None => change.execute("DELETE FROM settings WHERE id = ?1", [id])?,
                 };
             }

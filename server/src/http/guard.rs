@@ -126,7 +126,9 @@ fn host(request: &Request) -> Result<String, ApiError> {
     }
     let host = host.ok_or_else(|| wrong("there is no `Host` header that could be read"))?;
     match request.uri().authority() {
-        Some(other) if !other.as_str().eq_ignore_ascii_case(&host) => Err(wrong("the address and the `Host` header name two hosts")),
+        Some(other) if !other.as_str().eq_ignore_ascii_case(&host) => {
+            Err(wrong("the address and the `Host` header name two hosts"))
+        }
         _ => Ok(host),
     }
 }

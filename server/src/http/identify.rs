@@ -56,7 +56,9 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let (known, has_keys) = app
         .blocking({
             let shown = shown.clone();
-            move |app| Ok::<_, ApiError>((shown.map(|shown| recognise(app, &shown)).transpose()?.flatten(), !app.keys.is_empty()?))
+            move |app| {
+                Ok::<_, ApiError>((shown.map(|shown| recognise(app, &shown)).transpose()?.flatten(), !app.keys.is_empty()?))
+            }
         })
         .await?;
     match (known, shown) {
@@ -76,9 +78,7 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
 fn recognise(app: &App, shown: &Shown) -> Result<Option<Known>, DbError> {
     match shown {
         Shown::Key(key) => app.keys.recognise(key),
-        Shown::NamedKey(name, key) => {
-            Ok(app.keys.recognise(key)?.filter(|known| name.is_empty() || known.name() == name))
-        }
+        Shown::NamedKey(name, key) => Ok(app.keys.recognise(key)?.filter(|known| name.is_empty() || known.name() == name)),
         Shown::Session(token) => app.keys.session(token),
     }
 }

@@ -80,7 +80,8 @@ async fn begin(
 ) -> Result<Response, ApiError> {
     let begun = app.blocking(move |app| {
         let known = app.keys.recognise(key.trim())?;
-        let known = known.ok_or_else(|| identify::unknown("the API key is not valid: it may have been revoked, or is not whole"))?;
+        let known =
+            known.ok_or_else(|| identify::unknown("the API key is not valid: it may have been revoked, or is not whole"))?;
         Ok::<_, ApiError>((app.keys.begin(&known)?, known.caller()))
     });
     let (token, caller) = begun.await?;

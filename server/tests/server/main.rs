@@ -5,8 +5,11 @@
 mod support;
 
 mod api;
+mod auth;
 mod basics;
 mod events;
+mod http_safety;
+mod interface;
 mod operations;
 mod webhooks;
 mod work;

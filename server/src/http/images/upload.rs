@@ -1,0 +1,146 @@
+//! A picture comes in: as the body itself, or as a part of a form. Only its pixels and its settings are kept.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::multipart::MultipartError;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::told;
+use crate::App;
+use crate::auth::{Caller, Scope};
+use crate::events::News;
+use crate::http::{ApiError, schema};
+use crate::images::rows::{self, Details};
+use crate::images::upload::{decode, inspect};
+use crate::images::{Made, store::Stored};
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(120);
+/// How many parts of a form are looked at.
+const PARTS: usize = 16;
+/// What comes around the picture in a form.
+const FRAME: usize = 64 << 10;
+
+/// A picture in a form.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct Form {
+    /// The file.
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    pub image: String,
+}
+
+/// Add a picture.
+///
+/// PNG, JPEG or WebP, as the body or as the part `image` of a form. It is encoded anew: of all that the file says, only what its
+/// settings were is kept.
+#[utoipa::path(post, path = "/api/v1/images", tag = "images",
+    request_body(content((Form = "multipart/form-data"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))),
+    responses(
+    (status = 201, description = "it is in the gallery", body = Details),
+    (status = 400, description = "the form is malformed", body = schema::Problem),
+    (status = 413, description = "it is too large", body = schema::Problem),
+    (status = 415, description = "it is no picture", body = schema::Problem),
+    (status = 422, description = "it has too many pixels, or is damaged", body = schema::Problem),
+    (status = 507, description = "no room is left on the disk", body = schema::Problem)))]
+pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, ApiError> {
+    caller.needs(Scope::Generate)?;
+    // Uploads wait here before a byte of them is read.
+    let _reception = app.images.reception().await;
+    let body = tokio::time::timeout(BODY_TIME, body(&app, request)).await.map_err(|_| {
+        let message = format!("the picture took longer than {} s to arrive", BODY_TIME.as_secs());
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    })??;
+    let _turn = app.images.turn().await;
+    let details = app
+        .blocking(move |app| {
+            let picture = decode(&body)?;
+            let catalog = app.host.catalog();
+            let origin = inspect(&body, &catalog)?.origin(&catalog);
+            drop(body);
+            let made = Made {
+                job: None,
+                seed: origin.seed,
+                model: &origin.model,
+                settings: &origin.settings,
+                parameters: &origin.parameters,
+            };
+            let Stored { image, remark, .. } = app.images.put(&picture, &made)?;
+            if let Some(remark) = remark {
+                tracing::warn!("{remark}");
+            }
+            let details = app.db.write(|writer| {
+                let id = rows::insert(writer, None, &caller.client, &image, (app.clock)())?;
+                told(writer, &id.to_string())
+            })?;
+            app.hub.live(News::Images);
+            Ok::<Details, ApiError>(details)
+        })
+        .await?;
+    let mut response = (StatusCode::CREATED, Json(&details)).into_response();
+    if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/images/{}", details.image.id)) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// The file, from a body that is one or a form that has one.
+async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
+    let most = (app.config.upload_mib as usize).saturating_mul(1 << 20);
+    let too_large = || {
+        let message = format!("a picture has at most {} MiB here (setting `upload_mib`)", app.config.upload_mib);
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    };
+    let told = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let kind = told(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
+    let length = told(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > (most + FRAME) as u64) {
+        return Err(too_large());
+    }
+    DefaultBodyLimit::max(most.saturating_add(FRAME)).apply(&mut request);
+    if kind == "multipart/form-data" {
+        let mut form = Multipart::from_request(request, &()).await.map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {}", error.body_text()))
+        })?;
+        return part(&mut form, most, too_large).await;
+    }
+    if !kind.starts_with("image/") && kind != "application/octet-stream" {
+        let message = "send a picture, with `Content-Type: image/png` or the like, or a form with one in its part `image`";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
+    }
+    let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => ApiError::new(StatusCode::BAD_REQUEST, "body", rejection.body_text()),
+    })?;
+    if bytes.len() > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// The first part of a form that is a file, or is called `image`. The rest of the form is not read.
+async fn part(form: &mut Multipart, most: usize, too_large: impl Fn() -> ApiError) -> Result<Bytes, ApiError> {
+    let wrong = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {}", error.body_text())),
+    };
+    for _ in 0..PARTS {
+        let Some(mut part) = form.next_field().await.map_err(&wrong)? else {
+            return Err(ApiError::invalid("image", "image: the form has no file; send it as the part `image`"));
+        };
+        if part.file_name().is_none() && part.name() != Some("image") {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = part.chunk().await.map_err(&wrong)? {
+            if bytes.len() + piece.len() > most {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        return Ok(bytes.into());
+    }
+    let message = format!("the form has more than {PARTS} parts before its file");
+    Err(ApiError::new(StatusCode::BAD_REQUEST, "form", message))
+}

@@ -67,7 +67,9 @@ impl From<CollectionError> for ApiError {
         let message = error.to_string();
         match error {
             CollectionError::Unknown(_) => Self::not_found(message),
-            CollectionError::Taken(_) => Self { field: Some("name".to_owned()), ..Self::new(StatusCode::CONFLICT, "taken", message) },
+            CollectionError::Taken(_) => {
+                Self { field: Some("name".to_owned()), ..Self::new(StatusCode::CONFLICT, "taken", message) }
+            }
             CollectionError::Name => Self::invalid("name", message),
             CollectionError::TooMany => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many", message),
             CollectionError::Database(error) => error.into(),

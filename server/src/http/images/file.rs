@@ -65,9 +65,8 @@ pub(super) async fn file(
     if wanted != own {
         let _permit = app.images.turn().await;
         let bytes = app.blocking(move |app| {
-            let picture = decode(&app.images.read(&image.sha256, own)?).map_err(|error| {
-                ApiError::internal(format!("the file of picture {} cannot be read: {error}", image.id))
-            })?;
+            let picture = decode(&app.images.read(&image.sha256, own)?)
+                .map_err(|error| ApiError::internal(format!("the file of picture {} cannot be read: {error}", image.id)))?;
             let details = app.db.read(|reader| Ok::<_, Failed<ApiError>>(rows::details(reader, image.id)?))?;
             let parameters = details.map(|details| details.parameters).unwrap_or_default();
             let quality = app.images.options().quality;

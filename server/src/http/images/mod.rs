@@ -3,10 +3,10 @@
 //! A picture is called by its number, or by the SHA-256 of its file, as a job's events name it. Everybody who may read sees all
 //! pictures; changing and deleting is for whoever had them made.
 
-mod file;
+pub mod file;
 mod flow;
-mod upload;
-mod zip;
+pub mod upload;
+pub mod zip;
 
 use axum::Json;
 use axum::extract::State;

@@ -6,8 +6,9 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio_stream::StreamExt;
 
 use super::told;
 use crate::App;
@@ -20,6 +21,8 @@ use crate::images::{Made, store::Stored};
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(120);
+/// How long a body that is too large is listened to.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How many parts of a form are looked at.
 const PARTS: usize = 16;
 /// What comes around the picture in a form.
@@ -94,11 +97,12 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
         let message = format!("a picture has at most {} MiB here (setting `upload_mib`)", app.config.upload_mib);
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     };
-    let told = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let kind = told(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
-    let length = told(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let (kind, length) = declared(request.headers());
     if length.is_some_and(|length| length > (most + FRAME) as u64) {
+        // Few clients look for an answer before they have sent all; those who go on for long are cut off.
+        let mut pieces = request.into_body().into_data_stream();
+        let drain = async { while pieces.next().await.is_some_and(|piece| piece.is_ok()) {} };
+        let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
         return Err(too_large());
     }
     DefaultBodyLimit::max(most.saturating_add(FRAME)).apply(&mut request);
@@ -117,6 +121,13 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
         _ => ApiError::new(StatusCode::BAD_REQUEST, "body", rejection.body_text()),
     })?;
     if bytes.len() > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// The content type, without its parameters, and the length.
+fn declared(headers: &HeaderMap) -> (String, Option<u64>) {
+    let told = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = told(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    (kind, told(header::CONTENT_LENGTH).parse().ok())
 }
 
 /// The first part of a form that is a file, or is called `image`. The rest of the form is not read.

@@ -89,7 +89,8 @@ pub struct Asked {
     (status = 429, description = "other archives are being made", body = schema::Problem)))]
 pub(super) async fn get(State(app): State<App>, caller: Caller, Params(asked): Params<Asked>) -> Result<Response, ApiError> {
     let wrong = || ApiError::invalid("ids", "ids: use numbers with commas between them");
-    let numbers = |ids: String| ids.split(',').map(|id| id.trim().parse().map_err(|_| wrong())).collect::<Result<Vec<u64>, _>>();
+    let number = |id: &str| id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok()).flatten();
+    let numbers = |ids: String| ids.split(',').map(|id| number(id).ok_or_else(wrong)).collect::<Result<Vec<u64>, _>>();
     let ids = asked.ids.map(numbers).transpose()?;
     let Asked { q, favourite, collection, model, client, job, since, until, .. } = asked;
     archive(app, caller, Wish { ids, q, favourite, collection, model, client, job, since, until }).await
@@ -133,8 +134,9 @@ async fn archive(app: App, caller: Caller, wish: Wish) -> Result<Response, ApiEr
 
 /// The pictures; those of a search oldest first, so that their numbers rise with time.
 fn chosen(app: &App, wish: Wish) -> Result<Vec<Image>, ApiError> {
-    let too_many =
-        |field: &str| ApiError::invalid(field, format!("an archive has at most {MOST} pictures; ask for several with `since` and `until`"));
+    let too_many = |field: &str| {
+        ApiError::invalid(field, format!("an archive has at most {MOST} pictures; ask for several with `since` and `until`"))
+    };
     let images = match wish.ids {
         Some(ids) if ids.len() > MOST as usize => return Err(too_many("ids")),
         Some(ids) => app.db.read(|reader| {

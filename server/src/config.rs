@@ -95,6 +95,10 @@ config! {
         shutdown_secs: u32 = 30;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
+        /// After how many tries that ended with the death of their worker, or of the whole server, a job is given up.
+        attempts: u32 = 3;
+        /// For how many hours an idempotency key stands for its job.
+        keep_keys_hours: u32 = 24;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
     }

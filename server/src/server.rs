@@ -16,7 +16,7 @@ use crate::events::Hub;
 use crate::host::Host;
 use crate::images::{Store, StoreError};
 use crate::pulls::Pulls;
-use crate::queue::sqlite::SqliteQueue;
+use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
 use crate::webhooks::Webhooks;
 use crate::work::Crew;
@@ -84,8 +84,8 @@ impl Server {
         std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
         let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
         let clock = time::system();
-        let hub = Hub::new(last_event(&db, &clock)?);
-        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
+        let hub = Hub::new(last_event(&db)?);
+        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), Rules::from(&config)));
         queue.reclaim(true)?;
         let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
@@ -135,9 +135,4 @@ impl Server {
         self.app.pulls.stop_all();
         let _ = self.serving.await;
     }
-}
-
-/// The hub begins where the database ends.
-fn last_event(db: &Arc<Db>, clock: &time::Clock) -> Result<u64, QueueError> {
-    SqliteQueue::new(Arc::clone(db), Hub::new(0), clock.clone(), 0).last_event()
 }

@@ -14,7 +14,7 @@ use super::watch::{Follow, Why};
 use crate::events::News;
 use crate::host::{Broken, Drawn, Engine, Loaded};
 use crate::images::{Made, NewImage};
-use crate::job::{ATTEMPTS, Job};
+use crate::job::Job;
 use crate::queue::{Claim, End, QueueError};
 use crate::{App, logs};
 
@@ -193,11 +193,11 @@ fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>
         }
         Err(Stop::Failed(failure)) => failed(failure),
         Err(Stop::Broken(failure)) => {
-            if job.attempts >= ATTEMPTS {
+            if job.attempts >= app.config.attempts {
                 let message = format!("{}; it was tried {} times", failure.message, job.attempts);
                 failed(Failure { message, ..failure.clone() });
             } else {
-                let text = format!("try {} of {ATTEMPTS} came to nothing: {}", job.attempts, failure.message);
+                let text = format!("try {} of {} came to nothing: {}", job.attempts, app.config.attempts, failure.message);
                 tracing::warn!("{text}");
                 remark(app, hold, &text);
                 enter(|| app.queue.give_back(&hold.token));

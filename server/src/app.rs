@@ -1,13 +1,21 @@
 //! What all parts of the server share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::images::Store;
+use crate::metrics::Metrics;
+use crate::pulls::Pulls;
 use crate::queue::Queue;
 use crate::time::Clock;
+use crate::webhooks::Webhooks;
+use crate::work::Crew;
 
 /// What all parts of the server share. It is copied like a pointer.
 #[derive(Clone)]
@@ -17,16 +25,30 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The settings.
     pub config: Config,
+    /// The folder of the database and the pictures.
+    pub data: PathBuf,
     /// Who draws, and keeps the models.
     pub host: Arc<dyn Host>,
     /// The database.
     pub db: Arc<Db>,
     /// The jobs.
     pub queue: Arc<dyn Queue>,
+    /// The pictures' files.
+    pub images: Store,
     /// Tells what happens.
     pub hub: Hub,
+    /// The devices, and how it stands with what runs.
+    pub crew: Arc<Crew>,
+    /// Models on their way into the library.
+    pub pulls: Pulls,
+    /// Becomes true when the server is about to end.
+    pub stopped: watch::Receiver<bool>,
     /// The time.
     pub clock: Clock,
+    /// Tells those who wanted to hear that a job has ended.
+    pub webhooks: Webhooks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::ops::Deref for App {
@@ -43,6 +65,13 @@ impl App {
         Self(Arc::new(parts))
     }
 
+    /// Comes back when the server is about to end.
+    pub async fn until_stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        // An error means that whoever could stop it is gone, which is an end as well.
+        let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
+    }
+
     /// Does what blocks (the database, files, the library) where blocking is allowed.
     ///
     /// # Errors
@@ -53,7 +82,8 @@ impl App {
         E: From<Interrupted> + Send + 'static,
     {
         let app = self.clone();
-        match tokio::task::spawn_blocking(move || work(&app)).await {
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&app))).await {
             Ok(result) => result,
             Err(_) => Err(Interrupted.into()),
         }

@@ -10,15 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use encaustic_protocol::{Change, JobId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use utoipa::ToSchema;
 
 use crate::host::Transfer;
+use crate::http::schema;
+use crate::logs;
+use crate::metrics::Metrics;
 use crate::time::{self, Millis};
 
 /// Events that a follower may be behind before it is told to ask anew.
 const BEHIND: usize = 1024;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// The number of the last stored event, this one if it is stored.
     pub seq: u64,
@@ -33,14 +37,16 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum News {
     /// To a job. A preview's picture is at `/api/v1/jobs/{job}/preview`.
     Job {
         /// Which.
+        #[schema(value_type = u64)]
         job: JobId,
         /// What.
+        #[schema(value_type = schema::Change)]
         change: Change,
     },
     /// The queue was paused or goes on, or its order is another now.
@@ -73,17 +79,25 @@ pub enum News {
 pub struct Hub {
     last: Arc<AtomicU64>,
     sender: broadcast::Sender<Arc<Event>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Hub {
     /// A hub after the stored event `last`.
     pub fn new(last: u64) -> Self {
-        Self { last: Arc::new(AtomicU64::new(last)), sender: broadcast::channel(BEHIND).0 }
+        Self { last: Arc::new(AtomicU64::new(last)), sender: broadcast::channel(BEHIND).0, metrics: Arc::default() }
+    }
+
+    /// Counts what it tells.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Tells a stored event, after its transaction. Whoever stores them does so one after another.
     pub fn stored(&self, event: Event) {
         self.last.fetch_max(event.seq, Ordering::SeqCst);
+        self.metrics.happened(&event);
+        logs::event(&event);
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
     }

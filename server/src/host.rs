@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use encaustic_protocol::{Card, Catalog, Failure, Progress, Request};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A machine with devices and models.
 pub trait Host: Send + Sync + 'static {
@@ -52,11 +53,14 @@ pub trait Host: Send + Sync + 'static {
 
 /// An open device, on its own thread.
 pub trait Engine {
+    /// Which device it is.
+    fn device(&self) -> Device;
+
     /// Loads a model (`None`: the usual one); nothing happens if it is loaded already. Returns its name in the library.
     ///
     /// # Errors
-    /// If there is none of that name, or it cannot be loaded; then none is loaded.
-    fn load(&mut self, model: Option<&str>) -> Result<Loaded, Failure>;
+    /// If there is none of that name, or it cannot be loaded; then none is loaded. Never [`Broken::Stopped`].
+    fn load(&mut self, model: Option<&str>) -> Result<Loaded, Broken>;
 
     /// Lets go of the model and its memory.
     fn unload(&mut self);
@@ -100,6 +104,9 @@ pub trait Watch {
 
     /// Such a look.
     fn look(&mut self, picture: Pixels);
+
+    /// What the device's memory holds now, told when it may have changed.
+    fn memory(&mut self, _memory: Memory) {}
 }
 
 /// A picture in memory.
@@ -145,7 +152,7 @@ pub enum Broken {
 }
 
 /// A device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Device {
     /// Its name, as `encaustic devices` lists it: `cuda:0`, `vulkan:1`, `cpu`.
     pub name: String,
@@ -158,7 +165,7 @@ pub struct Device {
 }
 
 /// What a device's memory holds, in bytes, as far as it tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Memory {
     /// Held by us.
     pub used: Option<u64>,
@@ -167,7 +174,7 @@ pub struct Memory {
 }
 
 /// A model of the library.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// What a job calls it.
     pub name: String,
@@ -192,7 +199,7 @@ pub struct Model {
 }
 
 /// How far a transfer is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Transfer {
     /// The file that is on its way.
     pub file: String,

@@ -15,6 +15,7 @@
 //! Only [`http`] knows HTTP. Everything below it is synchronous: handlers go to it by [`App::blocking`].
 
 pub mod app;
+pub mod auth;
 pub mod config;
 pub mod db;
 pub mod events;
@@ -22,9 +23,17 @@ pub mod host;
 pub mod http;
 pub mod images;
 pub mod job;
+pub mod logs;
+pub mod metrics;
+pub mod pulls;
 pub mod queue;
+pub mod reach;
+pub mod secrets;
 pub mod server;
+pub mod telemetry;
 pub mod time;
+pub mod webhooks;
+pub mod work;
 
 pub use app::App;
 pub use server::Server;

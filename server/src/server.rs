@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,9 +14,13 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
-use crate::queue::sqlite::SqliteQueue;
+use crate::images::{Store, StoreError};
+use crate::pulls::Pulls;
+use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
-use crate::{App, http, time};
+use crate::webhooks::Webhooks;
+use crate::work::Crew;
+use crate::{App, http, images, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,14 @@ pub enum StartError {
     /// The address is taken, or not this machine's.
     #[error("{address}: {source}; give another with --listen")]
     Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The address for metrics is taken, or not this machine's.
+    #[error("{address}: {source}; give another with --metrics-listen")]
+    Metrics {
         /// Where it was to listen.
         address: SocketAddr,
         /// What the system says.
@@ -36,12 +49,21 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The system gives no threads.
+    #[error("no threads could be started: {0}")]
+    Threads(std::io::Error),
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The pictures.
+    #[error(transparent)]
+    Images(#[from] StoreError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What messages are signed with.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::SignerError),
 }
 
 /// A running server.
@@ -62,16 +84,39 @@ impl Server {
         std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
         let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
         let clock = time::system();
-        let hub = Hub::new(last_event(&db, &clock)?);
-        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
+        let hub = Hub::new(last_event(&db)?);
+        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), Rules::from(&config)));
         queue.reclaim(true)?;
+        let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = App::new(Parts { config, host, db, queue, hub, clock });
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
+        let webhooks = Webhooks::new(&config, &db)?;
+        let metrics = Arc::clone(hub.metrics());
+        let app = App::new(Parts {
+            config,
+            data: data.to_owned(),
+            host,
+            db,
+            queue,
+            images,
+            hub,
+            crew: Arc::default(),
+            pulls: Pulls::default(),
+            stopped: stopped.clone(),
+            clock,
+            metrics,
+            webhooks,
+        });
+        tokio::spawn(webhooks::send::run(app.clone(), stopped));
+        if let Some(address) = app.config.metrics_listen {
+            let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
+            tokio::spawn(http::serve_apart(listener, app.clone()));
+        }
+        let serving = tokio::spawn(http::serve(listener, app.clone()));
+        Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })
     }
 
@@ -80,14 +125,14 @@ impl Server {
         self.address
     }
 
-    /// Ends it: what runs is put back into the queue.
+    /// Ends it: no job is begun any more, those that run have `shutdown_secs` to finish, or are put back into the queue.
     pub async fn stop(self) {
+        let patience = Duration::from_secs(self.app.config.shutdown_secs.into());
+        let crew = Arc::clone(&self.app.crew);
+        // Whoever follows still hears how the last job ends. A panic in there leaves the jobs for the next start.
+        let _ = tokio::task::spawn_blocking(move || crew.stop(patience)).await;
         let _ = self.stop.send(true);
+        self.app.pulls.stop_all();
         let _ = self.serving.await;
     }
-}
-
-/// The hub begins where the database ends.
-fn last_event(db: &Arc<Db>, clock: &time::Clock) -> Result<u64, QueueError> {
-    SqliteQueue::new(Arc::clone(db), Hub::new(0), clock.clone(), 0).last_event()
 }

@@ -95,6 +95,58 @@ impl<T: Setting> Setting for List<T> {
     }
 }
 
+/// A text that is told nobody: its value is used, never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::ops::Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.write())
+    }
+}
+
+impl Setting for Secret {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.trim().to_owned()))
+    }
+
+    /// That there is one.
+    fn write(&self) -> String {
+        if self.0.is_empty() { String::new() } else { "***".to_owned() }
+    }
+}
+
+/// Declares an enum as a setting with a few values.
+macro_rules! choices {
+    ($(#[$about:meta])* pub enum $name:ident { $( $(#[$help:meta])* $value:ident = $text:literal, )+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $( $(#[$help])* $value, )+ }
+
+        impl $crate::config::Setting for $name {
+            fn parse(text: &str) -> Result<Self, String> {
+                match text.trim() {
+                    $( $text => Ok(Self::$value), )+
+                    _ => Err(format!("{text:?} is none of {}", [$($text),+].join(", "))),
+                }
+            }
+
+            fn write(&self) -> String {
+                match self { $( Self::$value => $text, )+ }.to_owned()
+            }
+        }
+    };
+}
+pub(crate) use choices;
+
 /// The text of a value in a file.
 pub(super) fn text(value: &toml::Value) -> String {
     match value {

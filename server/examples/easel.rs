@@ -2,7 +2,7 @@
 //! ...]`. What a drawing does beside, its prompt says (`tests/server/support/easel.rs`). It prints one line of JSON when it is
 //! ready.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 #[path = "../tests/server/support/easel.rs"]
 mod easel;

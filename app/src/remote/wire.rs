@@ -188,6 +188,9 @@ pub struct Part<T> {
     /// What to ask for what comes next; nothing at the end.
     #[serde(default)]
     pub next: Option<Cursor>,
+    /// How many there are in all parts, if that was asked.
+    #[serde(default)]
+    pub total: Option<u64>,
 }
 
 /// Where a list goes on: the server's own word.
@@ -295,7 +298,7 @@ pub struct Collection {
     /// What it is called.
     pub name: String,
     /// How many pictures are in it.
-    pub count: u64,
+    pub images: u64,
 }
 
 /// A setting of the server's.

@@ -32,6 +32,8 @@ pub struct Shop {
     pub collections: RwSignal<Vec<Collection>>,
     /// Where the list goes on; nothing at its end.
     pub next: RwSignal<Option<Cursor>>,
+    /// How many pictures there are in all parts of the list.
+    pub total: RwSignal<Option<u64>>,
     /// Which search it is; what others still find is not shown.
     nth: StoredValue<u64>,
     is_coming: StoredValue<bool>,
@@ -44,6 +46,7 @@ impl Shop {
             query: RwSignal::new(Query::default()),
             collections: RwSignal::new(Vec::new()),
             next: RwSignal::new(None),
+            total: RwSignal::new(None),
             nth: StoredValue::new(0),
             is_coming: StoredValue::new(false),
         }
@@ -64,6 +67,8 @@ impl Shop {
             }
             if let Some(after) = after {
                 path.push_str(&format!("&before={}", escaped(&after.to_string())));
+            } else {
+                path.push_str("&count=true");
             }
             path
         })
@@ -130,6 +135,7 @@ impl Gallery {
             Ok(part) => {
                 let oldest = part.items.last().map(|image| image.id);
                 let is_whole = part.next.is_none();
+                shop.total.set(part.total);
                 let old = self.records.get_untracked();
                 let is_older = |record: &&Arc<Record>| oldest.is_some_and(|oldest| record.id < oldest);
                 let rest: Vec<_> = match is_new || is_whole {
@@ -290,18 +296,19 @@ impl Gallery {
 
     /// Puts pictures into a collection.
     pub fn collect(self, collection: u64, ids: Vec<u64>) {
-        self.about_collection("POST", collection, ids);
+        self.about_collection(collection, &json!({ "add": ids }));
     }
 
     /// Takes pictures out of a collection; they stay in the gallery.
     pub fn take_out(self, collection: u64, ids: Vec<u64>) {
-        self.about_collection("DELETE", collection, ids);
+        self.about_collection(collection, &json!({ "remove": ids }));
     }
 
-    fn about_collection(self, method: &'static str, collection: u64, ids: Vec<u64>) {
+    fn about_collection(self, collection: u64, change: &serde_json::Value) {
         let Some(shop) = self.shop else { return };
+        let change = change.clone();
         spawn_local(async move {
-            let told = api::tell(method, &format!("collections/{collection}/images"), &json!({ "ids": ids })).await;
+            let told = api::tell("POST", &format!("collections/{collection}/images"), &change).await;
             if let Err(trouble) = shop.server.heard(told) {
                 self.studio.complain(trouble.failure().message);
             }

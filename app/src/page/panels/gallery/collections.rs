@@ -73,7 +73,7 @@ pub fn Collect(
         make();
     };
     let row = move |known: Collection| {
-        let Collection { id, name, count } = known.clone();
+        let Collection { id, name, images } = known.clone();
         let into = move || {
             gallery.collect(id, chosen.with_untracked(Selection::ids));
             done();
@@ -87,7 +87,7 @@ pub fn Collect(
             <li class="models-row">
                 <div class="models-words">
                     <h3>{name.clone()}</h3>
-                    <p class="hint figures">{if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }}</p>
+                    <p class="hint figures">{if images == 1 { "1 picture".to_owned() } else { format!("{images} pictures") }}</p>
                 </div>
                 <div class="row models-buttons">
                     <Button size=ButtonSize::Small on_press=into attr:aria-label=format!("Add to {name}")>"Add"</Button>
@@ -109,7 +109,7 @@ pub fn Collect(
         <Dialog open title="Add to a collection" actions>
             <div class="stack">
                 <ul class="models-list">
-                    <For each=move || shop.collections.get() key=|known| (known.id, known.count) let:known>
+                    <For each=move || shop.collections.get() key=|known| (known.id, known.images) let:known>
                         {row(known)}
                     </For>
                 </ul>

@@ -159,11 +159,11 @@ fn Head(
     let kept = Kept::here();
     let count = move || {
         if let Some(shop) = kept.shop {
-            let more = if shop.next.with(Option::is_some) { " or more" } else { "" };
-            return match hall.shown.with(Vec::len) {
+            let shown = hall.shown.with(Vec::len);
+            return match shop.total.get().and_then(|total| usize::try_from(total).ok()).unwrap_or(shown) {
                 0 => String::new(),
                 1 => "1 picture".to_owned(),
-                shown => format!("{shown}{more} pictures"),
+                all => format!("{all} pictures"),
             };
         }
         let (shown, all) = (hall.shown.with(Vec::len), all.get());

@@ -146,7 +146,6 @@ fn One(studio: Studio, server: Server, name: String) -> impl IntoView {
             <div class="row spread">
                 <h3>
                     <Glyph icon=CPU />
-                    " "
                     {name}
                 </h3>
                 <span class=badge aria-live="polite">{doing}</span>

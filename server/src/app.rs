@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::images::Store;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
@@ -29,6 +30,8 @@ pub struct Parts {
     pub db: Arc<Db>,
     /// The jobs.
     pub queue: Arc<dyn Queue>,
+    /// The pictures' files.
+    pub images: Store,
     /// Tells what happens.
     pub hub: Hub,
     /// The devices, and how it stands with what runs.

@@ -9,6 +9,9 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
+use crate::images::format::{Format, Quality};
+use crate::images::name::Pattern;
+
 pub use documentation::{documentation, in_effect, markdown};
 pub(crate) use value::choices;
 pub use value::{List, Secret, Setting};
@@ -57,6 +60,19 @@ config! {
         /// Where the database and the pictures are kept; empty for the usual place of this system.
         data: Option<PathBuf> = None;
     }
+    "images" {
+        /// How pictures are kept: `png` (exact), `jpeg` (small) or `webp` (exact, smaller than PNG). Each says how it was made.
+        image_format: Format = Format::Png;
+        /// How good JPEG pictures are: from 1 to 100.
+        quality: Quality = Quality::default();
+        /// A folder into which every picture is written as well, under a name for people; empty for none.
+        output: Option<PathBuf> = None;
+        /// The names in that folder and in downloads. Between braces: `date`, `time`, `number`, `seed`, `model`, `prompt`, `width`,
+        /// `height`, `job`; a slash begins a folder. The ending comes by itself.
+        pattern: Pattern = Pattern::default();
+        /// How many MiB an uploaded picture may have.
+        upload_mib: u32 = 32;
+    }
     "devices" {
         /// What computes: `auto` for the best device, `all` for all but the processor (or that, if it is all there is), or names
         /// that `encaustic devices` lists. Each works on a job of its own; `cpu,cpu` are two workers on the processor.
@@ -79,6 +95,10 @@ config! {
         shutdown_secs: u32 = 30;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
+        /// After how many tries that ended with the death of their worker, or of the whole server, a job is given up.
+        attempts: u32 = 3;
+        /// For how many hours an idempotency key stands for its job.
+        keep_keys_hours: u32 = 24;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
     }

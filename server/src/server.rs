@@ -14,11 +14,12 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
-use crate::queue::sqlite::SqliteQueue;
+use crate::images::{Store, StoreError};
+use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
 use crate::webhooks::Webhooks;
 use crate::work::Crew;
-use crate::{App, http, time, webhooks};
+use crate::{App, http, images, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The pictures.
+    #[error(transparent)]
+    Images(#[from] StoreError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -79,9 +83,10 @@ impl Server {
         std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
         let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
         let clock = time::system();
-        let hub = Hub::new(last_event(&db, &clock)?);
-        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
+        let hub = Hub::new(last_event(&db)?);
+        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), Rules::from(&config)));
         queue.reclaim(true)?;
+        let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -94,6 +99,7 @@ impl Server {
             host,
             db,
             queue,
+            images,
             hub,
             crew: Arc::default(),
             clock,
@@ -125,9 +131,4 @@ impl Server {
         let _ = self.stop.send(true);
         let _ = self.serving.await;
     }
-}
-
-/// The hub begins where the database ends.
-fn last_event(db: &Arc<Db>, clock: &time::Clock) -> Result<u64, QueueError> {
-    SqliteQueue::new(Arc::clone(db), Hub::new(0), clock.clone(), 0).last_event()
 }

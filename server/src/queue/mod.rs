@@ -78,6 +78,9 @@ pub trait Queue: Send + Sync + 'static {
     fn prioritise(&self, job: JobId, priority: Priority) -> Result<(), QueueError>;
 
     /// Moves a waiting job before another of its priority (`None`: behind all of them).
+    ///
+    /// # Errors
+    /// [`QueueError::NotNow`] if one of them does not stand in line, [`QueueError::Unequal`] for different priorities.
     fn place(&self, job: JobId, before: Option<JobId>) -> Result<(), QueueError>;
 
     /// Stops (or goes on with) giving out jobs; lasts over a restart.
@@ -92,10 +95,11 @@ pub trait Queue: Send + Sync + 'static {
     /// [`QueueError::Unknown`].
     fn job(&self, job: JobId) -> Result<Job, QueueError>;
 
-    /// Jobs: waiting ones in the order in which they will be done, the others newest first.
+    /// Jobs: waiting ones in the order in which they will be done, those whose moment has not come behind them, then all
+    /// others, newest first.
     fn jobs(&self, wanted: &Wanted) -> Result<Vec<Job>, QueueError>;
 
-    /// Stored events after a number, oldest first, at most `most`.
+    /// Stored events after a number, oldest first, at most `most` and never more than 1000.
     fn events(&self, after: u64, job: Option<JobId>, most: u32) -> Result<Vec<Event>, QueueError>;
 
     /// The number of the last stored event.
@@ -170,9 +174,9 @@ pub struct Wanted {
     pub states: Vec<State>,
     /// Of this client.
     pub client: Option<Client>,
-    /// Older than this job (of those that have ended).
+    /// Those that this list has behind this job.
     pub before: Option<JobId>,
-    /// At most so many; 0 for the usual 100.
+    /// At most so many, and never more than 1000; 0 for the usual 100.
     pub most: u32,
 }
 
@@ -214,6 +218,14 @@ pub enum QueueError {
         state: State,
         /// What would do.
         wants: &'static str,
+    },
+    /// Two jobs whose order is given by their priorities.
+    #[error("jobs {} and {} have different priorities, which decide who comes first; give them the same first", .job.0, .other.0)]
+    Unequal {
+        /// One of them.
+        job: JobId,
+        /// The other.
+        other: JobId,
     },
     /// The claim is not valid any more.
     #[error("job {} is not this worker's any more", .0.0)]

@@ -11,9 +11,10 @@ use super::desk::{Desk, Doing};
 use super::hold::Hold;
 use super::policy::{self, Way};
 use super::watch::{Follow, Why};
+use crate::events::News;
 use crate::host::{Broken, Drawn, Engine, Loaded};
-use crate::images::NewImage;
-use crate::job::{ATTEMPTS, Job};
+use crate::images::{Made, NewImage};
+use crate::job::Job;
 use crate::queue::{Claim, End, QueueError};
 use crate::{App, logs};
 
@@ -91,7 +92,7 @@ fn pictures(
             Ok(drawn) => {
                 follow.drawn += request.batch;
                 app.metrics.drawn(&desk.standing().name, &drawn);
-                keep(app, job, &loaded, drawn, &mut images)?;
+                keep(app, job, hold, &loaded, drawn, &mut images)?;
             }
             Err(Broken::OutOfMemory { needed, available }) => {
                 let Some((next, text)) = way.less(needed, available) else {
@@ -145,7 +146,7 @@ fn part(request: &Request, start: u32, most: u32) -> Request {
 }
 
 /// Writes the files of pictures.
-fn keep(app: &App, job: &Job, loaded: &Loaded, drawn: Drawn, images: &mut Vec<NewImage>) -> Result<(), Stop> {
+fn keep(app: &App, job: &Job, hold: &Hold, loaded: &Loaded, drawn: Drawn, images: &mut Vec<NewImage>) -> Result<(), Stop> {
     let begun = Instant::now();
     let Drawn { pictures, settings, parameters, .. } = drawn;
     let mut parameters = parameters.into_iter();
@@ -153,8 +154,13 @@ fn keep(app: &App, job: &Job, loaded: &Loaded, drawn: Drawn, images: &mut Vec<Ne
         let text = parameters.next().unwrap_or_default();
         // Each is as if made alone.
         let settings = Request { seed: Some(seed), batch: 1, ..settings.clone() };
-        let image = super::keep::keep(app, job, &loaded.name, seed, &pixels, settings, text);
-        images.push(image.map_err(|message| Stop::Failed(Failure { kind: FailureKind::Storage, message }))?);
+        let made = Made { job: Some(job.id.0), seed, model: &loaded.name, settings: &settings, parameters: &text };
+        let stored = app.images.put(&pixels, &made).map_err(|error| Stop::Failed(error.into()))?;
+        if let Some(text) = stored.remark {
+            tracing::warn!("{text}");
+            remark(app, hold, &text);
+        }
+        images.push(stored.image);
     }
     app.metrics.stage("save", begun.elapsed().as_secs_f64());
     Ok(())
@@ -169,6 +175,7 @@ fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>
         Ok(images) => {
             let end = End::Finished(images);
             enter(|| app.queue.end(&hold.token, &end));
+            app.hub.live(News::Images);
         }
         Err(Stop::Asked(Why::Cancelled)) => {
             enter(|| app.queue.end(&hold.token, &End::Cancelled));
@@ -186,11 +193,11 @@ fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>
         }
         Err(Stop::Failed(failure)) => failed(failure),
         Err(Stop::Broken(failure)) => {
-            if job.attempts >= ATTEMPTS {
+            if job.attempts >= app.config.attempts {
                 let message = format!("{}; it was tried {} times", failure.message, job.attempts);
                 failed(Failure { message, ..failure.clone() });
             } else {
-                let text = format!("try {} of {ATTEMPTS} came to nothing: {}", job.attempts, failure.message);
+                let text = format!("try {} of {} came to nothing: {}", job.attempts, app.config.attempts, failure.message);
                 tracing::warn!("{text}");
                 remark(app, hold, &text);
                 enter(|| app.queue.give_back(&hold.token));

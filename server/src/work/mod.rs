@@ -12,7 +12,6 @@ mod attempt;
 mod bell;
 mod desk;
 mod hold;
-mod keep;
 mod live;
 mod policy;
 mod pulse;

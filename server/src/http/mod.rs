@@ -5,6 +5,7 @@
 //! an [`ApiError`].
 
 pub mod catalog;
+pub mod collections;
 pub mod devices;
 pub mod error;
 pub mod events;
@@ -12,6 +13,7 @@ pub mod extract;
 mod guard;
 mod health;
 mod identify;
+pub mod images;
 pub mod jobs;
 pub mod models;
 mod openapi;
@@ -54,10 +56,12 @@ const BODY_SILENCE: Duration = Duration::from_secs(15);
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(catalog::routes())
+        .merge(collections::routes())
         .merge(devices::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(health::open_routes())
+        .merge(images::routes())
         .merge(jobs::routes())
         .merge(models::routes())
         .merge(queue::routes())

@@ -55,7 +55,7 @@ fn only_known_hosts_are_answered() {
         (format!("GET http://evil.com/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"), 400),
         (format!("GET http://{address}/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"), 200),
     ] {
-        assert_eq!(trial.send(&text).status, status, "{text}");
+        assert_eq!(trial.say(&text).status, status, "{text}");
     }
 }
 
@@ -146,7 +146,7 @@ fn bodies_and_heads_have_their_limits() {
     assert!([0, 431].contains(&trial.raw("GET /health", &many, "").status));
     assert!([0, 400, 414, 431].contains(&trial.raw(&format!("GET /{}", "x".repeat(100_000)), &[], "").status));
     for text in ["nonsense\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\0\0\0\0\r\n\r\n", "GET /\u{7f} HTTP/1.1\r\nHost: x\r\n\r\n"] {
-        assert!([0, 400].contains(&trial.send(text).status), "{text:?}");
+        assert!([0, 400].contains(&trial.say(text).status), "{text:?}");
     }
     assert_eq!(trial.get("/health").status, 200);
 }

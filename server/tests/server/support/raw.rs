@@ -46,11 +46,11 @@ impl Trial {
         for (name, value) in headers.iter().filter(|(_, value)| *value != "-") {
             text += &format!("{name}: {value}\r\n");
         }
-        self.send(&format!("{text}\r\n{body}"))
+        self.say(&format!("{text}\r\n{body}"))
     }
 
     /// Sends bytes as they are and reads until the connection is closed.
-    pub fn send(&self, text: &str) -> Reply {
+    pub fn say(&self, text: &str) -> Reply {
         let mut stream = self.connect();
         // The server may close before it has read all.
         let _ = stream.write_all(text.as_bytes());

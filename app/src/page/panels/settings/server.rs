@@ -40,8 +40,8 @@ pub fn OfServer(
             ask();
         }
     });
-    let changeable = move || settings.get().into_iter().filter(|setting| setting.is_changeable).collect::<Vec<_>>();
-    let fixed = move || settings.get().into_iter().filter(|setting| !setting.is_changeable).collect::<Vec<_>>();
+    let changeable = move || settings.get().into_iter().filter(|setting| setting.can_change).collect::<Vec<_>>();
+    let fixed = move || settings.get().into_iter().filter(|setting| !setting.can_change).collect::<Vec<_>>();
     let key = |setting: &Setting| (setting.id.clone(), setting.value.clone());
     let version = move || server.about.with(|about| about.version.clone());
     let client = move || server.about.with(|about| about.client.clone().unwrap_or_else(|| "nobody that it knows".to_owned()));

@@ -1,15 +1,18 @@
 //! What all parts of the server share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::images::Store;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::time::Clock;
 use crate::webhooks::Webhooks;
+use crate::work::Crew;
 
 /// What all parts of the server share. It is copied like a pointer.
 #[derive(Clone)]
@@ -19,14 +22,20 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The settings.
     pub config: Config,
+    /// The folder of the database and the pictures.
+    pub data: PathBuf,
     /// Who draws, and keeps the models.
     pub host: Arc<dyn Host>,
     /// The database.
     pub db: Arc<Db>,
     /// The jobs.
     pub queue: Arc<dyn Queue>,
+    /// The pictures' files.
+    pub images: Store,
     /// Tells what happens.
     pub hub: Hub,
+    /// The devices, and how it stands with what runs.
+    pub crew: Arc<Crew>,
     /// The time.
     pub clock: Clock,
     /// Tells those who wanted to hear that a job has ended.

@@ -4,10 +4,15 @@
 //! check and its documentation (`encaustic config`) come from that entry. A flag wins over the environment, that over the
 //! file, that over the default.
 
+mod documentation;
 mod value;
 
 use std::path::{Path, PathBuf};
 
+use crate::images::format::{Format, Quality};
+use crate::images::name::Pattern;
+
+pub use documentation::{documentation, in_effect, markdown};
 pub(crate) use value::choices;
 pub use value::{List, Secret, Setting};
 
@@ -55,12 +60,28 @@ config! {
         /// Where the database and the pictures are kept; empty for the usual place of this system.
         data: Option<PathBuf> = None;
     }
+    "images" {
+        /// How pictures are kept: `png` (exact), `jpeg` (small) or `webp` (exact, smaller than PNG). Each says how it was made.
+        image_format: Format = Format::Png;
+        /// How good JPEG pictures are: from 1 to 100.
+        quality: Quality = Quality::default();
+        /// A folder into which every picture is written as well, under a name for people; empty for none.
+        output: Option<PathBuf> = None;
+        /// The names in that folder and in downloads. Between braces: `date`, `time`, `number`, `seed`, `model`, `prompt`, `width`,
+        /// `height`, `job`; a slash begins a folder. The ending comes by itself.
+        pattern: Pattern = Pattern::default();
+        /// How many MiB an uploaded picture may have.
+        upload_mib: u32 = 32;
+    }
     "devices" {
         /// What computes: `auto` for the best device, `all` for all but the processor (or that, if it is all there is), or names
         /// that `encaustic devices` lists. Each works on a job of its own; `cpu,cpu` are two workers on the processor.
         devices: List<String> = List(vec!["auto".to_owned()]);
         /// The model for jobs that name none; empty for the one in the box.
         model: Option<String> = None;
+        /// No more memory than this is used on each device, in bytes: pictures that would take more are made in smaller
+        /// batches, then decoded in tiles, else refused. Empty for all that the device has.
+        memory_limit: Option<u64> = None;
         /// The precision: `auto`, `f32` or `f16`.
         precision: String = "auto".to_owned();
     }
@@ -69,8 +90,15 @@ config! {
         capacity: u64 = 1000;
         /// For how many seconds a job may run.
         timeout_secs: u32 = 3600;
+        /// For how many seconds running jobs may go on when the server is asked to end; then they are begun again at the next
+        /// start.
+        shutdown_secs: u32 = 30;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
+        /// After how many tries that ended with the death of their worker, or of the whole server, a job is given up.
+        attempts: u32 = 3;
+        /// For how many hours an idempotency key stands for its job.
+        keep_keys_hours: u32 = 24;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
     }
@@ -79,7 +107,7 @@ config! {
         /// and be spoken to over plain http; all others must have public addresses and speak https.
         webhook_hosts: List<String> = List::default();
         /// What messages are signed with: `whsec_` and random bytes in Base64. Empty: a secret that the server makes and keeps.
-        webhook_secret: Option<String> = None;
+        webhook_secret: Option<Secret> = None;
         /// After how many seconds a message that was not taken is sent again: one number per try.
         webhook_retries: List<u32> = List(vec![5, 30, 120, 600, 1800, 7200, 21600]);
     }
@@ -170,15 +198,13 @@ impl Config {
         for (section, values) in &table {
             let here = |key: &str| format!("{}, [{section}] {key}", path.display());
             let Some(values) = values.as_table() else {
-                return Err(wrong(
-                    path.display().to_string(),
-                    format!("`{section}` stands outside of a table; `encaustic config` shows the form"),
-                ));
+                let problem = format!("`{section}` stands outside of a table; {}", meant(section));
+                return Err(wrong(path.display().to_string(), problem));
             };
             for (key, value) in values {
                 let entry = ENTRIES.iter().find(|entry| entry.section == section && entry.id == key);
                 let Some(entry) = entry else {
-                    return Err(wrong(here(key), "there is no such setting; `encaustic config` lists all".to_owned()));
+                    return Err(wrong(here(key), format!("there is no such setting; {}", meant(key))));
                 };
                 set(entry, self, &value::text(value), here(key))?;
             }
@@ -191,23 +217,15 @@ fn set(entry: &Entry, config: &mut Config, text: &str, place: String) -> Result<
     (entry.set)(config, text).map_err(|problem| ConfigError { place, problem })
 }
 
-/// The documentation: a file of TOML with every setting, its help and its default.
-pub fn documentation() -> String {
-    let defaults = Config::default();
-    let mut text = String::new();
-    let mut section = "";
-    for entry in ENTRIES {
-        if entry.section != section {
-            section = entry.section;
-            text += &format!("[{section}]\n\n");
-        }
-        for line in entry.help.lines() {
-            text += &format!("#{}\n", if line.starts_with(' ') { line.to_owned() } else { format!(" {line}") });
-        }
-        text += &format!("# ({} or {})\n", entry.flag(), entry.variable());
-        text += &format!("#{} = {}\n\n", entry.id, value::toml(&(entry.get)(&defaults)));
+/// What to write instead of a key that is none.
+fn meant(key: &str) -> String {
+    let names: Vec<_> = ENTRIES.iter().map(|entry| encaustic_protocol::Entry::new(entry.id, entry.id)).collect();
+    let entry = encaustic_protocol::nearest(key, &names).and_then(|id| ENTRIES.iter().find(|entry| entry.id == id));
+    match entry {
+        Some(entry) if entry.id == key => format!("it belongs into the table [{}]", entry.section),
+        Some(entry) => format!("did you mean `{}` in the table [{}]? `encaustic config` lists all", entry.id, entry.section),
+        None => "`encaustic config` lists all".to_owned(),
     }
-    text
 }
 
 #[cfg(test)]
@@ -218,6 +236,14 @@ mod tests {
         let flags: Vec<_> = flag.map(|text| ("capacity", text.to_owned())).into_iter().collect();
         let environment = |name: &str| (name == "ENCAUSTIC_CAPACITY" && !variable.is_empty()).then(|| variable.to_owned());
         Config::read(Some((Path::new("e.toml"), file)), environment, &flags)
+    }
+
+    #[test]
+    fn secrets_are_not_told() {
+        let config = Config { webhook_secret: Some(Secret("whsec_hush".into())), ..Config::default() };
+        for told in [format!("{config:?}"), in_effect(&config)] {
+            assert!(told.contains("***") && !told.contains("hush"), "{told}");
+        }
     }
 
     #[test]
@@ -235,25 +261,16 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         for (file, variable, words) in [
             ("[queue]\ncapacity = \"x\"", "", "e.toml, [queue] capacity: "),
-            ("[queue]\ncapacty = 3", "", "no such setting"),
-            ("capacity = 3", "", "outside of a table"),
+            ("[queue]\ncapacty = 3", "", "did you mean `capacity` in the table [queue]?"),
+            ("[server]\ncapacity = 3", "", "it belongs into the table [queue]"),
+            ("[server]\nxyzzy = 3", "", "there is no such setting; `encaustic config` lists all"),
+            ("capacity = 3", "", "outside of a table; it belongs into the table [queue]"),
+            ("[log]\nlog_format = \"xml\"", "", "[log] log_format: \"xml\" is none of text, json"),
             ("[queue", "", "e.toml"),
             ("", "-1", "ENCAUSTIC_CAPACITY: "),
         ] {
             let error = read(file, variable, None).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-    }
-
-    #[test]
-    fn the_documentation_is_a_file_of_defaults() {
-        let documentation = documentation();
-        let uncommented: String = documentation
-            .lines()
-            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let read = Config::read(Some((Path::new("e.toml"), &uncommented)), |_| None, &[]);
-        assert_eq!(read.unwrap(), Config::default(), "{uncommented}");
     }
 }

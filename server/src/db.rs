@@ -4,8 +4,9 @@
 //! been released is a new file at the end. Write-ahead log with `synchronous=FULL`: what is committed is on the disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -20,6 +21,10 @@ const SCHEMA: &[(&str, &str)] = &[
 const READERS: usize = 4;
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Statements that a connection keeps ready.
+const STATEMENTS: usize = 64;
+/// Bytes to which the journal is cut back after a large change.
+const JOURNAL: u32 = 64 << 20;
 
 /// The database did not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +66,7 @@ pub struct Db {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
-    next: std::sync::atomic::AtomicUsize,
+    next: AtomicUsize,
 }
 
 impl Db {
@@ -73,11 +78,12 @@ impl Db {
         let failed = |source| DbError::Sqlite { path: path.to_owned(), source };
         let mut writer = Connection::open(path).map_err(failed)?;
         settle(&writer).map_err(failed)?;
-        let found: usize = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        // Another process may be about to do the same.
+        let change = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let found: usize = change.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         if found > SCHEMA.len() {
             return Err(DbError::TooNew { path: path.to_owned(), found, known: SCHEMA.len() });
         }
-        let change = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         for (_, sql) in SCHEMA.iter().skip(found) {
             change.execute_batch(sql).map_err(failed)?;
         }
@@ -87,6 +93,7 @@ impl Db {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let reader = Connection::open_with_flags(path, flags).map_err(failed)?;
             reader.busy_timeout(PATIENCE).map_err(failed)?;
+            reader.set_prepared_statement_cache_capacity(STATEMENTS);
             Ok(Mutex::new(reader))
         };
         let readers = (0..READERS).map(reader).collect::<Result<_, DbError>>()?;
@@ -98,14 +105,21 @@ impl Db {
         &self.path
     }
 
-    /// Reads. Others may read and one may write at the same time.
+    /// Reads, all of it as it was at one moment. Others may read and one may write at the same time.
     ///
     /// # Errors
     /// What `read` returns.
     pub fn read<T, E: From<DbError>>(&self, read: impl FnOnce(&Connection) -> Result<T, Failed<E>>) -> Result<T, E> {
-        let next = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let Some(reader) = self.readers.get(next % READERS) else { return self.write(|change| read(change)) };
-        read(&lock(reader)).map_err(|failed| self.told(failed))
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut readers = self.readers.iter().cycle().skip(next % READERS).take(READERS);
+        let free = readers.clone().find_map(|reader| reader.try_lock().ok());
+        // If all of them are busy, wait for one.
+        let Some(reader) = free.or_else(|| readers.next().map(lock)) else { return self.write(|change| read(change)) };
+        let run = || {
+            let moment = reader.unchecked_transaction()?;
+            read(&moment)
+        };
+        run().map_err(|failed| self.told(failed))
     }
 
     /// Writes, alone: all of it or, after an error, nothing. What `change` is told is on the disk when this returns.
@@ -113,6 +127,19 @@ impl Db {
     /// # Errors
     /// What `change` returns.
     pub fn write<T, E: From<DbError>>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Failed<E>>) -> Result<T, E> {
+        self.write_then(change, |told| told)
+    }
+
+    /// Writes as [`Db::write`] does, and goes on with `then` before anybody else writes: what `then` tells is told in the order
+    /// of the changes. It must not use the database.
+    ///
+    /// # Errors
+    /// What `change` returns.
+    pub fn write_then<T, U, E: From<DbError>>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, Failed<E>>,
+        then: impl FnOnce(T) -> U,
+    ) -> Result<U, E> {
         let mut writer = lock(&self.writer);
         let run = || {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -120,7 +147,10 @@ impl Db {
             transaction.commit()?;
             Ok(told)
         };
-        run().map_err(|failed| self.told(failed))
+        let told = run().map_err(|failed| self.told(failed))?;
+        let then = then(told);
+        drop(writer);
+        Ok(then)
     }
 
     fn told<E: From<DbError>>(&self, failed: Failed<E>) -> E {
@@ -148,8 +178,18 @@ impl<E> From<rusqlite::Error> for Failed<E> {
 
 fn settle(writer: &Connection) -> Result<(), rusqlite::Error> {
     writer.busy_timeout(PATIENCE)?;
-    writer.pragma_update(None, "journal_mode", "WAL")?;
+    writer.set_prepared_statement_cache_capacity(STATEMENTS);
+    let begun = Instant::now();
+    // SQLite does not wait by itself where another process is changing the journal too.
+    while let Err(error) = writer.pragma_update(None, "journal_mode", "WAL") {
+        let is_busy = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+        if !is_busy || begun.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     writer.pragma_update(None, "synchronous", "FULL")?;
+    writer.pragma_update(None, "journal_size_limit", JOURNAL)?;
     writer.pragma_update(None, "foreign_keys", true)
 }
 

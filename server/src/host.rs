@@ -52,11 +52,14 @@ pub trait Host: Send + Sync + 'static {
 
 /// An open device, on its own thread.
 pub trait Engine {
+    /// Which device it is.
+    fn device(&self) -> Device;
+
     /// Loads a model (`None`: the usual one); nothing happens if it is loaded already. Returns its name in the library.
     ///
     /// # Errors
-    /// If there is none of that name, or it cannot be loaded; then none is loaded.
-    fn load(&mut self, model: Option<&str>) -> Result<Loaded, Failure>;
+    /// If there is none of that name, or it cannot be loaded; then none is loaded. Never [`Broken::Stopped`].
+    fn load(&mut self, model: Option<&str>) -> Result<Loaded, Broken>;
 
     /// Lets go of the model and its memory.
     fn unload(&mut self);
@@ -100,6 +103,9 @@ pub trait Watch {
 
     /// Such a look.
     fn look(&mut self, picture: Pixels);
+
+    /// What the device's memory holds now, told when it may have changed.
+    fn memory(&mut self, _memory: Memory) {}
 }
 
 /// A picture in memory.

@@ -11,9 +11,6 @@ pub type Priority = i32;
 /// The priorities that there are.
 pub const PRIORITIES: std::ops::RangeInclusive<Priority> = -100..=100;
 
-/// After so many tries that ended with the death of their worker, a job is given up.
-pub const ATTEMPTS: u32 = 3;
-
 /// Who asks for something: the name of an API key, or [`Client::LOCAL`] where none is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -31,6 +31,7 @@ pub mod server;
 pub mod telemetry;
 pub mod time;
 pub mod webhooks;
+pub mod work;
 
 pub use app::App;
 pub use server::Server;

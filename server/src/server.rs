@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,10 +14,12 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
-use crate::queue::sqlite::SqliteQueue;
+use crate::images::{Store, StoreError};
+use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
 use crate::webhooks::Webhooks;
-use crate::{App, http, time, webhooks};
+use crate::work::Crew;
+use crate::{App, http, images, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +48,15 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The system gives no threads.
+    #[error("no threads could be started: {0}")]
+    Threads(std::io::Error),
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The pictures.
+    #[error(transparent)]
+    Images(#[from] StoreError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -74,16 +83,29 @@ impl Server {
         std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
         let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
         let clock = time::system();
-        let hub = Hub::new(last_event(&db, &clock)?);
-        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), config.capacity));
+        let hub = Hub::new(last_event(&db)?);
+        let queue = Arc::new(SqliteQueue::new(Arc::clone(&db), hub.clone(), clock.clone(), Rules::from(&config)));
         queue.reclaim(true)?;
+        let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let webhooks = Webhooks::new(&config, &db)?;
         let metrics = Arc::clone(hub.metrics());
-        let app = App::new(Parts { config, host, db, queue, hub, clock, metrics, webhooks });
+        let app = App::new(Parts {
+            config,
+            data: data.to_owned(),
+            host,
+            db,
+            queue,
+            images,
+            hub,
+            crew: Arc::default(),
+            clock,
+            metrics,
+            webhooks,
+        });
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
         if let Some(address) = app.config.metrics_listen {
@@ -91,6 +113,7 @@ impl Server {
             tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));
         }
         let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
+        Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })
     }
 
@@ -99,14 +122,13 @@ impl Server {
         self.address
     }
 
-    /// Ends it: what runs is put back into the queue.
+    /// Ends it: no job is begun any more, those that run have `shutdown_secs` to finish, or are put back into the queue.
     pub async fn stop(self) {
+        let patience = Duration::from_secs(self.app.config.shutdown_secs.into());
+        let crew = Arc::clone(&self.app.crew);
+        // Whoever follows still hears how the last job ends. A panic in there leaves the jobs for the next start.
+        let _ = tokio::task::spawn_blocking(move || crew.stop(patience)).await;
         let _ = self.stop.send(true);
         let _ = self.serving.await;
     }
-}
-
-/// The hub begins where the database ends.
-fn last_event(db: &Arc<Db>, clock: &time::Clock) -> Result<u64, QueueError> {
-    SqliteQueue::new(Arc::clone(db), Hub::new(0), clock.clone(), 0).last_event()
 }

@@ -80,7 +80,7 @@ impl From<QueueError> for ApiError {
         let message = error.to_string();
         match error {
             QueueError::Unknown(_) => Self::not_found(message),
-            QueueError::Over { .. } | QueueError::NotNow { .. } | QueueError::Lost(_) => {
+            QueueError::Over { .. } | QueueError::NotNow { .. } | QueueError::Unequal { .. } | QueueError::Lost(_) => {
                 Self::new(StatusCode::CONFLICT, "conflict", message)
             }
             QueueError::KeyReused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key", message),

@@ -43,7 +43,7 @@ struct Ready {
     /// Whether it can.
     is_ready: bool,
     /// Why not, one sentence each.
-    problems: Vec<String>,
+    problems: Vec<&'static str>,
 }
 
 /// Whether the server is alive. It touches neither the database nor a device.
@@ -59,7 +59,12 @@ async fn health() -> Json<Health> {
 ))]
 async fn ready(State(app): State<App>) -> Response {
     let counts = app.blocking(|app| app.queue.counts().map_err(ApiError::from)).await;
-    let problems: Vec<String> = counts.err().map(|error| error.message).into_iter().collect();
+    // Whoever asks needs no key: the details are in the log.
+    let problems = [
+        counts.is_err().then_some("the database does not answer; the log says why"),
+        app.crew.problem().map(|_| "no device works; the log and /api/v1/devices say why"),
+    ];
+    let problems: Vec<_> = problems.into_iter().flatten().collect();
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { is_ready: problems.is_empty(), problems })).into_response()
 }

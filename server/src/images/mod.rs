@@ -1,6 +1,32 @@
 //! The pictures: files on a disk, named by what is in them, and what is known of them in the database.
+//!
+//! A picture's file is on the disk before its row is in the database, and goes after it: a row always has its file. A file
+//! without a row (of a job whose worker died) is swept away after a day.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`store`] | files: writing, opening, removing, sweeping |
+//! | [`format`] | encoding as PNG, JPEG and WebP, with how a picture was made; thumbnails |
+//! | [`name`] | names for people: patterns, made safe on every system |
+//! | [`output`] | the folder into which pictures are written under such names |
+//! | [`rows`] | the database: entering, changing, deleting |
+//! | [`list`] | the database: pages, searches |
+//! | [`collections`] | the database: collections |
+//! | [`upload`] | files of strangers: looked at, decoded within limits, encoded anew |
+
+pub mod collections;
+pub mod format;
+pub mod list;
+pub mod name;
+pub mod output;
+pub mod rows;
+pub mod store;
+pub mod upload;
 
 use encaustic_protocol::{ImageRef, Request};
+
+pub use store::{Hold, Made, Options, Store, StoreError, Stored};
+pub use upload::inspect;
 
 /// A picture whose file is written and which is to be entered into the database, together with the end of its job.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +49,8 @@ pub struct NewImage {
     pub settings: Request,
     /// How it was made, in the words of A1111's `parameters`.
     pub parameters: String,
+    /// Keeps the file until the row is there.
+    pub hold: Hold,
 }
 
 impl NewImage {

@@ -37,6 +37,9 @@ pub trait Queue: Send + Sync + 'static {
     /// A sign of life: renews the lease.
     fn beat(&self, token: &Token) -> Result<Standing, QueueError>;
 
+    /// How it stands with a claim, without a sign of life: quick enough for every step.
+    fn standing(&self, token: &Token) -> Result<Standing, QueueError>;
+
     /// Adds a remark to a job.
     fn log(&self, token: &Token, text: &str) -> Result<(), QueueError>;
 
@@ -51,6 +54,12 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// As [`Queue::end`].
     fn put_back(&self, token: &Token) -> Result<(), QueueError>;
+
+    /// Puts a job back to where it was, counted: its device broke down. One that was taken back meanwhile ends.
+    ///
+    /// # Errors
+    /// As [`Queue::end`].
+    fn give_back(&self, token: &Token) -> Result<(), QueueError>;
 
     /// Takes back the claims whose leases have run out, or all of them (`everyone`: at the start of a server that has the
     /// database for itself); jobs that have been begun too often fail. Returns how many there were.
@@ -69,6 +78,9 @@ pub trait Queue: Send + Sync + 'static {
     fn prioritise(&self, job: JobId, priority: Priority) -> Result<(), QueueError>;
 
     /// Moves a waiting job before another of its priority (`None`: behind all of them).
+    ///
+    /// # Errors
+    /// [`QueueError::NotNow`] if one of them does not stand in line, [`QueueError::Unequal`] for different priorities.
     fn place(&self, job: JobId, before: Option<JobId>) -> Result<(), QueueError>;
 
     /// Stops (or goes on with) giving out jobs; lasts over a restart.
@@ -83,10 +95,11 @@ pub trait Queue: Send + Sync + 'static {
     /// [`QueueError::Unknown`].
     fn job(&self, job: JobId) -> Result<Job, QueueError>;
 
-    /// Jobs: waiting ones in the order in which they will be done, the others newest first.
+    /// Jobs: waiting ones in the order in which they will be done, those whose moment has not come behind them, then all
+    /// others, newest first.
     fn jobs(&self, wanted: &Wanted) -> Result<Vec<Job>, QueueError>;
 
-    /// Stored events after a number, oldest first, at most `most`.
+    /// Stored events after a number, oldest first, at most `most` and never more than 1000.
     fn events(&self, after: u64, job: Option<JobId>, most: u32) -> Result<Vec<Event>, QueueError>;
 
     /// The number of the last stored event.
@@ -161,9 +174,9 @@ pub struct Wanted {
     pub states: Vec<State>,
     /// Of this client.
     pub client: Option<Client>,
-    /// Older than this job (of those that have ended).
+    /// Those that this list has behind this job.
     pub before: Option<JobId>,
-    /// At most so many; 0 for the usual 100.
+    /// At most so many, and never more than 1000; 0 for the usual 100.
     pub most: u32,
 }
 
@@ -205,6 +218,14 @@ pub enum QueueError {
         state: State,
         /// What would do.
         wants: &'static str,
+    },
+    /// Two jobs whose order is given by their priorities.
+    #[error("jobs {} and {} have different priorities, which decide who comes first; give them the same first", .job.0, .other.0)]
+    Unequal {
+        /// One of them.
+        job: JobId,
+        /// The other.
+        other: JobId,
     },
     /// The claim is not valid any more.
     #[error("job {} is not this worker's any more", .0.0)]

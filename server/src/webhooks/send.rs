@@ -108,6 +108,11 @@ fn deliver(app: &App, due: &Due) {
     let at = (app.clock)();
     let answer = post(app, due, at);
     let tried = judge(app, due, answer);
+    app.metrics.webhook(match tried.state {
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Waiting => "failed",
+        DeliveryState::Failed => "given_up",
+    });
     match &tried.problem {
         None => tracing::info!(job = due.job, id = due.id, "the webhook of job {} was taken by {}", due.job, due.host),
         Some(problem) => {

@@ -1,7 +1,10 @@
 //! The server over a real socket, with a real database and folder, and an engine that is quick.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how tests and their helpers fail
+
 mod support;
 
 mod basics;
 mod operations;
 mod webhooks;
+mod work;

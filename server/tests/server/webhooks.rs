@@ -84,7 +84,7 @@ fn trial(hosts: &[SocketAddr], retries: &[u32]) -> Trial {
         config.webhook_hosts = List(hosts);
         config.webhook_retries = List(retries);
         // No device takes a job from these tests.
-        config.devices = List(Vec::new());
+        config.devices = List(vec!["none".to_owned()]);
     })
 }
 

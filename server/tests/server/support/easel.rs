@@ -24,6 +24,10 @@ impl Default for Easel {
     }
 }
 
+fn device(name: &str) -> Device {
+    Device { name: name.into(), label: "An easel".into(), kind: "discrete".into(), memory: Some(1 << 30) }
+}
+
 fn card() -> Card {
     let defaults = Request {
         steps: Some(4),
@@ -55,14 +59,13 @@ impl Host for Easel {
     }
 
     fn devices(&self) -> Vec<Device> {
-        let device =
-            |n| Device { name: format!("easel:{n}"), label: "An easel".into(), kind: "cpu".into(), memory: Some(1 << 30) };
-        (0..self.devices).map(device).collect()
+        (0..self.devices).map(|n| device(&format!("easel:{n}"))).collect()
     }
 
     fn open(&self, device: &str) -> Result<Box<dyn Engine>, Failure> {
         if device.starts_with("easel:") {
-            return Ok(Box::new(Canvas { host: self.clone(), loaded: None }));
+            let device = self::device(device);
+            return Ok(Box::new(Canvas { host: self.clone(), device, loaded: None }));
         }
         Err(Failure { kind: FailureKind::Device, message: format!("{device}: there is no such device") })
     }
@@ -124,13 +127,18 @@ impl Easel {
 
 struct Canvas {
     host: Easel,
+    device: Device,
     loaded: Option<Loaded>,
 }
 
 impl Engine for Canvas {
-    fn load(&mut self, model: Option<&str>) -> Result<Loaded, Failure> {
+    fn device(&self) -> Device {
+        self.device.clone()
+    }
+
+    fn load(&mut self, model: Option<&str>) -> Result<Loaded, Broken> {
         self.loaded = None;
-        let name = self.host.find(model)?;
+        let name = self.host.find(model).map_err(Broken::Failed)?;
         let loaded = Loaded { name, hash: Some("6ce0161689".into()), card: card() };
         self.loaded = Some(loaded.clone());
         Ok(loaded)

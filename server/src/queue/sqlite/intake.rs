@@ -1,0 +1,95 @@
+//! Wishes become jobs.
+
+use encaustic_protocol::{Change, JobId};
+use rusqlite::{OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use super::{Outcome, Writing, line, refused, rows};
+use crate::events::News;
+use crate::job::{Client, NewJob, State};
+use crate::queue::{QueueError, Submitted};
+
+/// Nobody is asked to try again later than this, in seconds.
+const LONGEST_WAIT: f64 = 120.0;
+/// Where the table of jobs says how many wait.
+pub(super) const WAITING: &str = "SELECT count(*) FROM jobs WHERE state = 'waiting'";
+
+impl Writing<'_> {
+    pub(super) fn submit(&mut self, wish: &NewJob, client: &Client, key: Option<&str>) -> Outcome<Submitted> {
+        let Some(key) = key else {
+            return Ok(Submitted { job: self.take_in(wish, client)?, is_new: true });
+        };
+        let digest = Sha256::digest(rows::json(wish)?);
+        let mut known = self.sql.prepare_cached("SELECT job, digest, at FROM idempotency WHERE client = ?1 AND key = ?2")?;
+        let known = known
+            .query_row(params![client.0, key], |row| Ok((JobId(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?)));
+        match known.optional()? {
+            Some((job, old, at)) if self.now.saturating_sub(at) < self.rules.keep_keys_ms => {
+                if old != digest.as_slice() {
+                    return refused(QueueError::KeyReused(key.to_owned()));
+                }
+                Ok(Submitted { job, is_new: false })
+            }
+            _ => {
+                let job = self.take_in(wish, client)?;
+                self.sql
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO idempotency (client, key, digest, job, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute(params![client.0, key, digest.as_slice(), rows::key(job), self.now])?;
+                Ok(Submitted { job, is_new: true })
+            }
+        }
+    }
+
+    pub(super) fn retry(&mut self, job: JobId, client: &Client) -> Outcome<Submitted> {
+        let found = rows::find(self.sql, job)?;
+        if !matches!(found.state, State::Failed | State::Cancelled) {
+            return refused(QueueError::NotNow { job, state: found.state, wants: "what has failed or was cancelled" });
+        }
+        let again = NewJob { not_before: None, ..found.wish };
+        Ok(Submitted { job: self.take_in(&again, client)?, is_new: true })
+    }
+
+    fn take_in(&mut self, wish: &NewJob, client: &Client) -> Outcome<JobId> {
+        let waiting: u64 = self.sql.prepare_cached(WAITING)?.query_row([], |row| row.get(0))?;
+        let capacity = self.rules.capacity;
+        if waiting >= capacity {
+            return refused(QueueError::Full { waiting, capacity, retry_secs: self.retry_secs()? });
+        }
+        let mut wish = wish.clone();
+        let batch = wish.request.batch;
+        wish.request.seed = wish.request.seed.or_else(|| Some(self.seed(batch)));
+        let not_before = wish.not_before.unwrap_or(0);
+        let is_ready = not_before <= self.now;
+        let place = if is_ready { self.arrival(client, wish.priority)? } else { 0.0 };
+        let model = wish.model.as_ref().unwrap_or(&self.rules.usual_model);
+        self.sql
+            .prepare_cached(
+                "INSERT INTO jobs (client, wish, model, state, priority, is_ready, place, not_before, created)
+                 VALUES (?1, ?2, ?3, 'waiting', ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![client.0, rows::json(&wish)?, model, wish.priority, is_ready, place, not_before, self.now])?;
+        let job = JobId(u64::try_from(self.sql.last_insert_rowid()).unwrap_or_default());
+        let ahead = line::ahead(self.sql, &rows::spot(self.sql, job)?)?;
+        self.tell(News::Job { job, change: Change::Queued { ahead } })?;
+        Ok(job)
+    }
+
+    /// A seed for a wish that names none. Other programs keep seeds in 32 bits; those of the whole batch fit.
+    fn seed(&self, batch: u32) -> u64 {
+        // A system without random numbers still has a clock; nothing secret hangs on a seed.
+        let drawn = getrandom::u32().unwrap_or(self.now.cast_unsigned() as u32);
+        u64::from(drawn.min(u32::MAX - batch))
+    }
+
+    /// When a place will be free: as long as a job has taken lately.
+    fn retry_secs(&self) -> Outcome<u32> {
+        let mut lately = self.sql.prepare_cached(
+            "SELECT avg(ended - started) / 1000.0 FROM
+             (SELECT ended, started FROM jobs WHERE state = 'finished' ORDER BY id DESC LIMIT 20)",
+        )?;
+        let seconds: Option<f64> = lately.query_row([], |row| row.get(0))?;
+        Ok(seconds.unwrap_or(10.0).clamp(1.0, LONGEST_WAIT).ceil() as u32)
+    }
+}

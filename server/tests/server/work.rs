@@ -1,0 +1,204 @@
+//! What becomes of jobs at the devices: whatever goes wrong costs one job at most.
+
+use encaustic_protocol::{Change, FailureKind, JobId, Request};
+use encaustic_server::events::News;
+use encaustic_server::job::{Client, Job, NewJob, State};
+use encaustic_server::work::Doing;
+
+use crate::support::{Easel, Trial};
+
+fn wish(prompt: &str, batch: u32) -> NewJob {
+    let request = Request { prompt: prompt.into(), batch, seed: Some(7), ..Request::default() };
+    NewJob { request, ..NewJob::default() }
+}
+
+impl Trial {
+    fn app(&self) -> &encaustic_server::App {
+        &self.server.as_ref().unwrap().app
+    }
+
+    fn wish(&self, wish: &NewJob) -> JobId {
+        self.app().queue.submit(wish, &Client::local(), None).unwrap().job
+    }
+
+    fn job(&self, job: JobId) -> Job {
+        self.app().queue.job(job).unwrap()
+    }
+
+    fn ended(&self, job: JobId) -> Job {
+        self.until("the end of a job", || Some(self.job(job)).filter(|job| job.state.is_last()))
+    }
+
+    /// The words for a job's stored events.
+    fn told(&self, job: JobId) -> String {
+        let word = |news: &News| match news {
+            News::Job { change, .. } => match change {
+                Change::Queued { .. } => "queued",
+                Change::Started => "started",
+                Change::Finished(_) => "finished",
+                Change::Failed(_) => "failed",
+                Change::Cancelled => "cancelled",
+                Change::Progress(_) | Change::Preview(_) => "live",
+            },
+            _ => "other",
+        };
+        let events = self.app().queue.events(0, Some(job), 100).unwrap();
+        events.iter().map(|event| word(&event.news)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Every case is followed by a job that has to succeed.
+#[test]
+fn a_job_costs_nobody_else_anything() {
+    let trial = Trial::start(|config| config.devices.0 = vec!["easel:0".into()]);
+    let cases = [
+        // prompt, pictures, end, events, words in the log, words in the failure
+        ("a cat", 3, State::Finished, "queued started finished", "", ""),
+        ("a cat oom:2", 5, State::Finished, "queued started finished", "too little memory for 3 pictures at once (2.00 GiB", ""),
+        ("oom:1", 4, State::Finished, "queued started finished", ": 1 at once are tried", ""),
+        ("oom:tiles", 2, State::Finished, "queued started finished", "its decoding is tried in tiles", ""),
+        (
+            "oom:0",
+            2,
+            State::Failed,
+            "queued started failed",
+            "in tiles",
+            "64 x 64, decoded in tiles (2.00 GiB needed, 1.00 GiB there)",
+        ),
+        ("broken", 1, State::Failed, "queued started failed", "", "beyond the range of f16"),
+        (
+            "lost",
+            1,
+            State::Failed,
+            "queued started queued started queued started failed",
+            "try 2 of 3",
+            "the device is lost; it was tried 3 times",
+        ),
+        ("panic", 1, State::Failed, "queued started queued started queued started failed", "try 1 of 3", "asked for"),
+    ];
+    for (prompt, batch, end, told, log, failure) in cases {
+        let job = trial.wish(&wish(prompt, batch));
+        let next = trial.wish(&wish("the next", 1));
+        let (job, next) = (trial.ended(job), trial.ended(next));
+        assert_eq!((job.state, trial.told(job.id).as_str()), (end, told), "{prompt}");
+        assert_eq!(next.state, State::Finished, "after {prompt}");
+        let lines: Vec<_> = job.log.iter().map(|line| line.text.as_str()).collect();
+        assert!(lines.join("\n").contains(log), "{prompt}: {lines:?}");
+        let message = job.failure.map(|failure| (failure.kind, failure.message));
+        assert!(message.as_ref().is_none_or(|(kind, _)| *kind == FailureKind::Device), "{prompt}: {message:?}");
+        assert!(message.unwrap_or((FailureKind::Device, String::new())).1.contains(failure), "{prompt}");
+        let seeds: Vec<u64> = job.images.iter().map(|image| image.seed).collect();
+        let pictures = if end == State::Finished { u64::from(batch) } else { 0 };
+        assert_eq!(seeds, (7..7 + pictures).collect::<Vec<_>>(), "{prompt}");
+        trial.until("nothing to run any more", || trial.app().crew.live.jobs().is_empty().then_some(()));
+    }
+}
+
+#[test]
+fn a_smaller_batch_makes_the_same_pictures() {
+    let trial = Trial::start(|_| ());
+    let whole = trial.ended(trial.wish(&wish("a cat", 4))).images;
+    // Words that the quick engine obeys are part of the file's caption, so only one of both may be told apart by them.
+    let parts = trial.ended(trial.wish(&wish("a cat oom:3", 4))).images;
+    let named = |images: &[encaustic_protocol::ImageRef]| images.iter().map(|image| image.seed).collect::<Vec<_>>();
+    assert_eq!(named(&whole), named(&parts));
+    assert_eq!(whole.len(), 4);
+}
+
+#[test]
+fn a_running_job_is_stopped_within_a_step() {
+    let trial = Trial::start(|_| ());
+    let long = NewJob { request: Request { steps: Some(1000), ..wish("slow:20", 1).request }, ..NewJob::default() };
+    let runs =
+        |job| trial.until("a look at the running job", || trial.app().crew.live.job(job).filter(|glance| glance.look.is_some()));
+
+    let job = trial.wish(&long);
+    let glance = runs(job);
+    assert_eq!((glance.device.as_str(), glance.model.as_deref()), ("easel:0", Some("demo")));
+    let look = glance.look.unwrap();
+    assert_eq!((look.mime, look.width, look.height), ("image/png", 8, 8));
+    assert_eq!(image::load_from_memory(&look.bytes).unwrap().width(), 8);
+    assert!(matches!(trial.app().crew.desks()[0].doing, Doing::Drawing { job: at } if at == job));
+    trial.app().queue.cancel(job).unwrap();
+    let job = trial.ended(job);
+    assert_eq!((job.state, trial.told(job.id).as_str()), (State::Cancelled, "queued started cancelled"));
+
+    let job = trial.ended(trial.wish(&NewJob { timeout_secs: Some(1), ..long }));
+    assert_eq!(job.state, State::Failed);
+    let message = job.failure.unwrap().message;
+    assert!(message.contains("longer than the 1 s") && message.contains(" of 1000;"), "{message}");
+}
+
+#[test]
+fn devices_draw_side_by_side() {
+    let trial = Trial::with(Easel { devices: 3, ..Easel::default() }, |config| config.devices.0 = vec!["all".into()]);
+    let jobs: Vec<_> = (0..3).map(|_| trial.wish(&wish("slow:100", 1))).collect();
+    let jobs: Vec<_> = jobs.into_iter().map(|job| trial.ended(job)).collect();
+    let last_start = jobs.iter().filter_map(|job| job.started).max();
+    let first_end = jobs.iter().filter_map(|job| job.ended).min();
+    assert!(last_start < first_end, "each began before any ended");
+    let mut devices: Vec<_> = jobs.into_iter().filter_map(|job| job.device).collect();
+    devices.sort();
+    assert_eq!(devices, ["easel:0", "easel:1", "easel:2"]);
+}
+
+#[test]
+fn one_device_can_have_two_workers_and_a_missing_one_disturbs_nobody() {
+    let names = ["easel:0", "easel:0", "nothing:1"];
+    let trial = Trial::start(|config| config.devices.0 = names.map(str::to_owned).into());
+    let desks = trial.until("the devices", || Some(trial.app().crew.desks()).filter(|desks| desks.len() == 3));
+    assert_eq!(desks.iter().map(|desk| desk.name.as_str()).collect::<Vec<_>>(), ["easel:0", "easel:0#2", "nothing:1"]);
+    trial.until("the missing one to be told", || match &trial.app().crew.desks()[2].doing {
+        Doing::Broken { problem } => problem.contains("no such device").then_some(()),
+        _ => None,
+    });
+    assert!(trial.app().crew.is_ready());
+    assert_eq!(trial.ended(trial.wish(&wish("a cat", 1))).state, State::Finished);
+}
+
+#[test]
+fn a_model_can_be_let_go() {
+    let trial = Trial::start(|_| ());
+    trial.ended(trial.wish(&NewJob { model: Some("other".into()), ..wish("a cat", 1) }));
+    let model = || trial.app().crew.desks()[0].model.clone();
+    assert_eq!(model().as_deref(), Some("other"));
+    assert!(trial.app().crew.unload("easel:0"));
+    assert!(!trial.app().crew.unload("easel:9"));
+    trial.until("the model to go", || model().is_none().then_some(()));
+    let job = trial.ended(trial.wish(&NewJob { model: Some("nothing".into()), ..wish("a cat", 1) }));
+    assert_eq!(job.failure.unwrap().kind, FailureKind::Model);
+}
+
+#[test]
+fn an_end_finishes_what_is_short_and_puts_back_what_is_long() {
+    let steps =
+        |steps: u32| NewJob { request: Request { steps: Some(steps), ..wish("slow:20", 1).request }, ..NewJob::default() };
+    for (wish, patience, state) in [(steps(20), 30, State::Finished), (steps(2000), 0, State::Waiting)] {
+        let trial = Trial::start(|config| config.shutdown_secs = patience);
+        let (job, later) = (trial.wish(&wish), trial.wish(&steps(1)));
+        trial.until("the start", || (trial.job(job).state == State::Running).then_some(()));
+        let app = trial.app().clone();
+        let folder = trial.stop();
+        let found = app.queue.job(job).unwrap();
+        assert_eq!((found.state, app.queue.job(later).unwrap().state), (state, State::Waiting));
+        if state == State::Waiting {
+            // Uncounted, and begun again by the next server.
+            assert_eq!(found.attempts, 0);
+            app.queue.cancel(job).unwrap();
+        }
+        drop(app);
+        let trial = Trial::over(folder, Easel::default(), |_| ());
+        assert_eq!(trial.ended(later).state, State::Finished);
+        assert_eq!(trial.told(job).matches("finished").count() + trial.told(job).matches("cancelled").count(), 1);
+    }
+}
+
+#[test]
+fn a_job_waits_for_its_moment() {
+    let trial = Trial::start(|_| ());
+    let moment = encaustic_server::time::now() + 700;
+    let job = trial.wish(&NewJob { not_before: Some(moment), ..wish("a cat", 1) });
+    assert_eq!(trial.ended(trial.wish(&wish("another", 1))).state, State::Finished);
+    let job = trial.ended(job);
+    assert!(job.started >= Some(moment), "{job:?}");
+}

@@ -70,7 +70,8 @@ impl Errand {
         }
         if self.is_stopping && jobs.iter().any(|job| job.state == State::Waiting) {
             self.is_over = true;
-            let message = "the server is about to end; the job goes on after its next start, and its pictures will be in the gallery";
+            let message =
+                "the server is about to end; the job goes on after its next start, and its pictures will be in the gallery";
             return Err(ApiError { retry_secs: Some(10), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message) });
         }
         loop {

@@ -186,7 +186,10 @@ mod tests {
             (read(r#"{"a": 1e300}"#).whole("a").unwrap_err(), "a whole number"),
             (read(r#"{"a": []}"#).number("a").unwrap_err(), "a number, not a list"),
             (read(r#"{"a": {}}"#).truth("a").unwrap_err(), "true or false, not an object"),
-            (read(r#"{"a": 11}"#).within::<u32>("a", 1, 10).unwrap_err(), "a: 11 is not allowed; use a whole number from 1 to 10"),
+            (
+                read(r#"{"a": 11}"#).within::<u32>("a", 1, 10).unwrap_err(),
+                "a: 11 is not allowed; use a whole number from 1 to 10",
+            ),
             (read(r#"{"a": "z"}"#).choice("a", &["x", "y"]).unwrap_err(), "use one of x, y"),
         ] {
             assert_eq!(error.field.as_deref(), Some("a"));

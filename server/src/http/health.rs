@@ -3,28 +3,29 @@
 //! `/health` and `/ready` want no key and tell nothing that is not anybody's to know. `/metrics` wants what everything else
 //! wants, except at `metrics_listen`, where these three are alone.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::ApiError;
 use crate::{App, metrics};
 
 /// What everybody may ask.
-pub(super) fn open_routes() -> Router<App> {
-    Router::new().route("/health", get(health)).route("/ready", get(ready))
+pub(super) fn open_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
 }
 
 /// What wants the right to read.
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/metrics", get(all_metrics))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(all_metrics))
 }
 
 /// What is served at `metrics_listen`.
-pub(super) fn apart() -> Router<App> {
+pub(super) fn apart() -> OpenApiRouter<App> {
     open_routes().merge(routes())
 }
 
@@ -47,13 +48,13 @@ struct Ready {
 }
 
 /// Whether the server is alive. It touches neither the database nor a device.
-#[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "operations", security(()), responses((status = 200, description = "it is", body = Health)))]
 async fn health() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Whether the server can do its work: the database answers, and a device works or is on its way.
-#[utoipa::path(get, path = "/ready", tag = "operations", responses(
+#[utoipa::path(get, path = "/ready", tag = "operations", security(()), responses(
     (status = 200, body = Ready, description = "it can"),
     (status = 503, body = Ready, description = "it cannot, for these reasons"),
 ))]
@@ -71,7 +72,7 @@ async fn ready(State(app): State<App>) -> Response {
 
 /// What is counted and measured, in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
-    (status = 200, body = String, content_type = "application/openmetrics-text"),
+    (status = 200, description = "metrics", body = String, content_type = "application/openmetrics-text"),
 ))]
 async fn all_metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let text = app.blocking(|app| app.metrics.look(app).map(|()| app.metrics.text()).map_err(ApiError::from)).await?;

@@ -72,9 +72,9 @@ pub(super) async fn file(
         if (app.clock)() > proof.until {
             return refuse("this address has run out; the picture is in the gallery");
         }
-        let known = name.split_once('.').and_then(|(sha256, ending)| {
-            Some((sha256, Format::ALL.into_iter().find(|format| format.ending() == ending)?))
-        });
+        let known = name
+            .split_once('.')
+            .and_then(|(sha256, ending)| Some((sha256, Format::ALL.into_iter().find(|format| format.ending() == ending)?)));
         let Some((sha256, format)) = known else { return Err(ApiError::not_found("there is no such picture")) };
         let found = picture::find(app, sha256)?;
         let file = picture::file_as(app, &found, format, proof.quality.map(Quality))?;

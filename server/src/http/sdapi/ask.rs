@@ -4,7 +4,7 @@ use encaustic_picture::infotext::KEYWORD;
 use encaustic_picture::png_text::PngText;
 use encaustic_picture::restore;
 use encaustic_protocol::{Catalog, Entry, PARAMS, Range, Request, Rng, nearest, validate};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::options::{self, Choices};
 use crate::App;
@@ -30,25 +30,23 @@ pub(super) struct Ask {
     /// Whether pictures are sent.
     pub(super) sends_images: bool,
     /// What was asked, with everything filled in, for the answer.
-    pub(super) echo: Value,
+    pub(super) echo: Map<String, Value>,
 }
 
 /// The fields that there are, with what they are if nobody says.
-fn defaults() -> Value {
-    json!({
-        "prompt": "", "negative_prompt": "", "styles": null, "seed": -1, "subseed": -1, "subseed_strength": 0,
-        "seed_resize_from_h": -1, "seed_resize_from_w": -1, "sampler_name": null, "scheduler": null, "batch_size": 1,
-        "n_iter": 1, "steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512, "restore_faces": null, "tiling": null,
-        "do_not_save_samples": false, "do_not_save_grid": false, "eta": null, "denoising_strength": null, "s_min_uncond": null,
-        "s_churn": null, "s_tmax": null, "s_tmin": null, "s_noise": null, "override_settings": null,
-        "override_settings_restore_afterwards": true, "refiner_checkpoint": null, "refiner_switch_at": null,
-        "disable_extra_networks": false, "firstpass_image": null, "comments": null, "enable_hr": false, "firstphase_width": 0,
-        "firstphase_height": 0, "hr_scale": 2.0, "hr_upscaler": null, "hr_second_pass_steps": 0, "hr_resize_x": 0,
-        "hr_resize_y": 0, "hr_checkpoint_name": null, "hr_sampler_name": null, "hr_scheduler": null, "hr_prompt": "",
-        "hr_negative_prompt": "", "force_task_id": null, "sampler_index": "Euler", "script_name": null, "script_args": [],
-        "send_images": true, "save_images": false, "alwayson_scripts": {}, "infotext": null
-    })
-}
+const DEFAULTS: &str = r#"{
+    "prompt": "", "negative_prompt": "", "styles": null, "seed": -1, "subseed": -1, "subseed_strength": 0,
+    "seed_resize_from_h": -1, "seed_resize_from_w": -1, "sampler_name": null, "scheduler": null, "batch_size": 1,
+    "n_iter": 1, "steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512, "restore_faces": null, "tiling": null,
+    "do_not_save_samples": false, "do_not_save_grid": false, "eta": null, "denoising_strength": null, "s_min_uncond": null,
+    "s_churn": null, "s_tmax": null, "s_tmin": null, "s_noise": null, "override_settings": null,
+    "override_settings_restore_afterwards": true, "refiner_checkpoint": null, "refiner_switch_at": null,
+    "disable_extra_networks": false, "firstpass_image": null, "comments": null, "enable_hr": false, "firstphase_width": 0,
+    "firstphase_height": 0, "hr_scale": 2.0, "hr_upscaler": null, "hr_second_pass_steps": 0, "hr_resize_x": 0,
+    "hr_resize_y": 0, "hr_checkpoint_name": null, "hr_sampler_name": null, "hr_scheduler": null, "hr_prompt": "",
+    "hr_negative_prompt": "", "force_task_id": null, "sampler_index": "Euler", "script_name": null, "script_args": [],
+    "send_images": true, "save_images": false, "alwayson_scripts": {}, "infotext": null
+}"#;
 
 /// Reads a request. It blocks.
 ///
@@ -56,12 +54,10 @@ fn defaults() -> Value {
 /// 422 that names the field.
 pub(super) fn read(app: &App, body: Map<String, Value>, choices: Choices) -> Result<Ask, ApiError> {
     let catalog = app.host.catalog();
-    let mut echo = defaults();
-    if let Some(echo) = echo.as_object_mut() {
-        for (name, value) in body.iter().filter(|(_, value)| !value.is_null()) {
-            if let Some(known) = echo.get_mut(name) {
-                *known = value.clone();
-            }
+    let mut echo: Map<String, Value> = serde_json::from_str(DEFAULTS).unwrap_or_default();
+    for (name, value) in body.iter().filter(|(_, value)| !value.is_null()) {
+        if let Some(known) = echo.get_mut(name) {
+            *known = value.clone();
         }
     }
     let mut fields = Fields::new(body);
@@ -179,11 +175,7 @@ fn is_idle(script: &Value) -> bool {
 
 /// `<lora:name:1>` and its like.
 fn extra_networks(text: &str, field: &str) -> Result<(), ApiError> {
-    for (kind, what) in [
-        ("<lora:", "LoRAs"),
-        ("<lyco:", "LyCORIS adapters"),
-        ("<hypernet:", "hypernetworks"),
-    ] {
+    for (kind, what) in [("<lora:", "LoRAs"), ("<lyco:", "LyCORIS adapters"), ("<hypernet:", "hypernetworks")] {
         let lower = text.to_ascii_lowercase();
         let Some(at) = lower.find(kind) else { continue };
         let tag = text.get(at..).unwrap_or_default();
@@ -289,7 +281,15 @@ pub(super) fn rng(name: &str) -> Option<Rng> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn the_defaults_can_be_read() {
+        let defaults: Map<String, Value> = serde_json::from_str(DEFAULTS).unwrap();
+        assert_eq!((&defaults["steps"], &defaults["sampler_index"]), (&json!(50), &json!("Euler")));
+    }
 
     #[test]
     fn scripts_that_do_nothing_are_none() {

@@ -15,8 +15,8 @@ use super::runs::{Runs, timestamp};
 use super::{names, options, shapes};
 use crate::App;
 use crate::auth::{Caller, Scope};
-use crate::http::extract::JsonBody;
 use crate::http::errand::{self, Errand};
+use crate::http::extract::JsonBody;
 use crate::http::{ApiError, picture};
 use crate::job::{Job, NewJob};
 use crate::time::Millis;
@@ -28,7 +28,7 @@ pub(super) struct Drawn {
     images: Vec<String>,
     /// What was asked, with everything filled in.
     #[schema(value_type = Object)]
-    parameters: Value,
+    parameters: Map<String, Value>,
     /// How they were made: an object, as a text of JSON.
     info: String,
 }
@@ -110,7 +110,8 @@ fn info(app: &App, ask: &Ask, pictures: &[picture::Found], begun: Millis) -> Res
     let hash = hash.or_else(|| model.as_ref().and_then(|model| model.hash.clone()));
     let seeds: Vec<u64> = pictures.iter().map(|picture| picture.seed).collect();
     let subseed = ask.echo.get("subseed").and_then(Value::as_u64);
-    let subseeds: Vec<u64> = (0_u64..).zip(&seeds).map(|(i, seed)| subseed.map_or(*seed, |subseed| subseed.wrapping_add(i))).collect();
+    let subseeds: Vec<u64> =
+        (0_u64..).zip(&seeds).map(|(i, seed)| subseed.map_or(*seed, |subseed| subseed.wrapping_add(i))).collect();
     let mut extra = Map::new();
     if let Some(schedule) = label(&done.schedule, &catalog.schedules) {
         extra.insert("Schedule type".to_owned(), schedule.into());

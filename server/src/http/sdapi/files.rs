@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::shapes;
 use crate::App;
 use crate::auth::{Caller, Scope};
+use crate::http::ApiError;
 use crate::http::extract::JsonBody;
 use crate::http::fields::Fields;
-use super::shapes;
-use crate::http::ApiError;
 use crate::images;
 
 /// The most bytes of a request with a picture in it.

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::names::{self, SdModel};
 use crate::App;
 use crate::auth::{Caller, Scope};
-use crate::http::ApiError;
 use crate::host::Memory;
+use crate::http::ApiError;
 
 /// A sampler.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -134,7 +134,10 @@ pub(super) async fn scripts(caller: Caller) -> Result<Json<Value>, ApiError> {
 #[utoipa::path(get, path = "/sdapi/v1/cmd-flags", tag = "A1111", responses((status = 200, description = "flags", body = Object)))]
 pub(super) async fn cmd_flags(State(app): State<App>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let listen = app.config.listen;
-    told(&caller, json!({"api": true, "api_log": false, "listen": !listen.ip().is_loopback(), "port": listen.port(), "nowebui": false}))
+    told(
+        &caller,
+        json!({"api": true, "api_log": false, "listen": !listen.ip().is_loopback(), "port": listen.port(), "nowebui": false}),
+    )
 }
 
 /// Memory of the machine and of its first device, in bytes.

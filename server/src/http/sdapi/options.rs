@@ -12,9 +12,9 @@ use super::names::{self, SdModel};
 use super::shapes;
 use crate::App;
 use crate::auth::{Caller, Scope};
+use crate::http::ApiError;
 use crate::http::extract::JsonBody;
 use crate::http::fields::Fields;
-use crate::http::ApiError;
 use crate::job::Client;
 use crate::preferences;
 
@@ -101,7 +101,9 @@ fn fixed(app: &App, choices: &Choices, fields: &mut Fields) -> Result<(), ApiErr
     let names: Vec<String> = fields.rest().map(str::to_owned).collect();
     for name in names {
         let given = fields.any(&name);
-        let is_same = |known: &Value| given.as_ref().is_none_or(|given| given == known || given.as_f64().is_some_and(|n| known.as_f64() == Some(n)));
+        let is_same = |known: &Value| {
+            given.as_ref().is_none_or(|given| given == known || given.as_f64().is_some_and(|n| known.as_f64() == Some(n)))
+        };
         if known.get(&name).is_some_and(is_same) || name == "sd_checkpoint_hash" || given.is_none() {
             continue;
         }

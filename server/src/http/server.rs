@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 use super::MAX_BODY;
 use crate::App;
 use crate::auth::{Caller, Scope};
-use crate::job::ATTEMPTS;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(get))
@@ -63,7 +62,7 @@ async fn get(State(app): State<App>, caller: Option<Caller>) -> Json<About> {
         limits: Limits {
             capacity: app.config.capacity,
             timeout_secs: app.config.timeout_secs,
-            attempts: ATTEMPTS,
+            attempts: app.config.attempts,
             body_bytes: MAX_BODY,
         },
     })

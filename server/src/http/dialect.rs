@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 
 use super::ApiError;
 
+/// How an interface says an error.
+type Form = fn(&ApiError) -> (StatusCode, Value);
+
 /// Says an error of the interface that the path belongs to in its own form. It goes around everything else.
 pub async fn speak(request: Request, next: Next) -> Response {
-    let form: Option<fn(&ApiError) -> (StatusCode, Value)> = match request.uri().path() {
+    let form: Option<Form> = match request.uri().path() {
         path if path.starts_with("/sdapi/") => Some(a1111),
         path if path.starts_with("/v1/") => Some(openai),
         _ => None,

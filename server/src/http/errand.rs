@@ -43,7 +43,8 @@ impl Errand {
         let mut errand = Self { app: app.clone(), jobs: Vec::new(), news, is_over: false, is_stopping: false };
         for wish in wishes {
             // If one is refused, the errand is dropped and with it go those before.
-            errand.jobs.push(submit::submit(app, caller, wish, None).await?.job.id);
+            let submitted = submit::submit(app, caller, wish, None).await;
+            errand.jobs.push(submitted.map_err(|error| error.without("request."))?.job.id);
         }
         Ok(errand)
     }

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use encaustic_protocol::{Entry, nearest};
 use serde::de::DeserializeOwned;
+use tokio_stream::StreamExt as _;
 
 use super::ApiError;
 use crate::auth::{Caller, Scope};
@@ -86,6 +87,33 @@ fn meant(problem: String) -> String {
     match near {
         Some(name) => format!("{problem}; did you mean `{name}`?"),
         None => problem,
+    }
+}
+
+/// A body that means nothing: it is read and forgotten, so that the connection can be used again.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyBody;
+
+/// The most bytes of a body that is forgotten.
+const FORGOTTEN: usize = 64 << 20;
+
+impl<S: Send + Sync> FromRequest<S> for AnyBody {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let mut body = request.into_body().into_data_stream();
+        let drain = async {
+            let mut read = 0;
+            while let Some(Ok(bytes)) = body.next().await {
+                read += bytes.len();
+                if read > FORGOTTEN {
+                    break;
+                }
+            }
+        };
+        // Who takes longer loses his connection, and nothing else.
+        let _ = tokio::time::timeout(BODY_TIME, drain).await;
+        Ok(Self)
     }
 }
 

@@ -6,23 +6,24 @@
 
 pub mod catalog;
 pub mod devices;
-mod dialect;
-mod errand;
+pub mod dialect;
+pub mod errand;
 pub mod error;
 pub mod events;
 pub mod extract;
-mod fields;
+pub mod fields;
 mod health;
 pub mod jobs;
 pub mod models;
-mod openai;
-mod picture;
+pub mod openai;
+pub mod picture;
 pub mod queue;
 pub mod schema;
 pub mod sdapi;
 pub mod server;
 pub mod submit;
 mod watching;
+pub mod webhooks;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -54,6 +55,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(queue::routes())
         .merge(sdapi::routes())
         .merge(server::routes())
+        .merge(webhooks::routes())
 }
 
 fn router(app: &App) -> Router {

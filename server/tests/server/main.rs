@@ -7,6 +7,8 @@ mod support;
 mod api;
 mod basics;
 mod events;
+mod openai;
 mod operations;
+mod sdapi;
 mod webhooks;
 mod work;

@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::ask::{self, Ask, Generations};
-use super::{Problem, link, stream};
+use super::ask::{self, Ask};
+use super::{link, shapes, stream};
 use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::http::errand::{self, Errand};
-use crate::http::extract::JsonBody;
+use crate::http::extract::{AnyBody, JsonBody};
 use crate::http::{ApiError, picture};
 use crate::job::{Job, State as JobState};
 
@@ -87,11 +87,11 @@ impl Usage {
 ///
 /// Fields and their defaults are OpenAI's. With `stream`, events are answered: `image_generation.partial_image` and
 /// `image_generation.completed`. Hang up to take the request back.
-#[utoipa::path(post, path = "/v1/images/generations", tag = "OpenAI", request_body = Generations, responses(
+#[utoipa::path(post, path = "/v1/images/generations", tag = "OpenAI", request_body = shapes::Generations, responses(
     (status = 200, description = "the pictures", body = Images),
-    (status = 400, description = "a field is not allowed", body = Problem),
-    (status = 404, description = "there is no such model", body = Problem),
-    (status = 429, description = "too many jobs wait; `Retry-After` says when to try again", body = Problem)))]
+    (status = 400, description = "a field is not allowed", body = shapes::Problem),
+    (status = 404, description = "there is no such model", body = shapes::Problem),
+    (status = 429, description = "too many jobs wait; `Retry-After` says when to try again", body = shapes::Problem)))]
 pub(super) async fn generations(
     State(app): State<App>,
     caller: Caller,
@@ -153,8 +153,8 @@ fn answer(app: &App, ask: &Ask, job: &Job, base: &str) -> Result<Images, ApiErro
 macro_rules! refused {
     ($( $(#[doc = $help:literal])+ $id:ident $path:literal $what:literal; )+) => { $(
         $(#[doc = $help])+
-        #[utoipa::path(post, path = $path, tag = "OpenAI", responses((status = 501, description = "not yet", body = Problem)))]
-        pub(super) async fn $id(caller: Caller) -> Result<Json<Value>, ApiError> {
+        #[utoipa::path(post, path = $path, tag = "OpenAI", responses((status = 501, description = "not yet", body = shapes::Problem)))]
+        pub(super) async fn $id(caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
             caller.needs(Scope::Generate)?;
             let message = concat!($what, " is not possible here yet; `/v1/images/generations` draws pictures of words");
             Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message))

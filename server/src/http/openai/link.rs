@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 use utoipa::IntoParams;
 
-use super::Problem;
+use super::shapes;
 use crate::App;
 use crate::http::extract::{Params, Place};
 use crate::http::{ApiError, picture};
@@ -56,8 +56,8 @@ pub(super) fn base(headers: &HeaderMap) -> String {
 #[utoipa::path(get, path = "/v1/images/files/{name}", tag = "OpenAI", security(()),
     params(("name" = String, Path, description = "the picture"), Proof), responses(
     (status = 200, description = "the picture", content_type = "image/png"),
-    (status = 403, description = "the address has run out, or was not made here", body = Problem),
-    (status = 404, description = "the picture was deleted", body = Problem)))]
+    (status = 403, description = "the address has run out, or was not made here", body = shapes::Problem),
+    (status = 404, description = "the picture was deleted", body = shapes::Problem)))]
 pub(super) async fn file(
     State(app): State<App>,
     Place(name): Place<String>,

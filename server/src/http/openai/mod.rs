@@ -6,15 +6,16 @@
 //! | [`images`] | `images/generations`: jobs, and what is answered |
 //! | [`stream`] | the same as a stream of events, with looks on the way |
 //! | [`link`] | addresses of pictures that work without a key for an hour |
+//! | [`shapes`] | what bodies look like, for the documentation |
 //! | [`models`] | models, and OpenAI's names for ours |
 
 mod ask;
 mod images;
 mod link;
 mod models;
+pub mod shapes;
 mod stream;
 
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,26 +29,4 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(link::file))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
-}
-
-/// What is answered when something is wrong.
-#[derive(Debug, ToSchema)]
-#[schema(as = OpenAiProblem)]
-struct Problem {
-    error: ProblemParts,
-}
-
-/// What is wrong.
-#[derive(Debug, ToSchema)]
-#[schema(as = OpenAiProblemParts)]
-struct ProblemParts {
-    /// What is wrong and what to do.
-    message: String,
-    /// What kind of error.
-    #[schema(example = "invalid_request_error")]
-    r#type: String,
-    /// The field that it is about.
-    param: Option<String>,
-    /// What is wrong, for programs.
-    code: Option<String>,
 }

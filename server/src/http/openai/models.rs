@@ -7,7 +7,7 @@ use encaustic_protocol::{Entry, nearest};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Problem;
+use super::shapes;
 use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::http::ApiError;
@@ -60,7 +60,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<
 /// A `/` in its name is written `%2F`.
 #[utoipa::path(get, path = "/v1/models/{model}", tag = "OpenAI", params(("model" = String, Path, description = "its name")), responses(
     (status = 200, description = "the model", body = Model),
-    (status = 404, description = "there is none of that name", body = Problem)))]
+    (status = 404, description = "there is none of that name", body = shapes::Problem)))]
 pub(super) async fn get(State(app): State<App>, caller: Caller, Place(name): Place<String>) -> Result<Json<Model>, ApiError> {
     caller.needs_any(&[Scope::Read, Scope::Generate])?;
     app.blocking(move |app| {

@@ -247,6 +247,11 @@ fn check(request: &Request, catalog: &Catalog) -> Result<(), ApiError> {
     Err(ApiError::invalid(field, messages.join("; ")))
 }
 
+/// An error with A1111's name for its field.
+pub(super) fn named(error: ApiError) -> ApiError {
+    ApiError { field: error.field.map(|field| name_of(&field).to_owned()), ..error }
+}
+
 /// A1111's name for a setting of ours.
 fn name_of(id: &str) -> &str {
     match id {

@@ -58,7 +58,7 @@ pub(super) async fn txt2img(
     let ask = ask.await?;
     let wishes = (0..ask.runs).map(|run| wish(&ask, run)).collect();
     let begun = (app.clock)();
-    let errand = Errand::begin(&app, &caller, wishes).await?;
+    let errand = Errand::begin(&app, &caller, wishes).await.map_err(ask::named)?;
     let entered = Runs::enter(&app, &caller.client, errand.jobs(), ask.request.steps.unwrap_or(0));
     let jobs = errand.wait().await?;
     drop(entered);

@@ -16,7 +16,7 @@ use super::shapes;
 use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::http::ApiError;
-use crate::http::extract::JsonBody;
+use crate::http::extract::{AnyBody, JsonBody};
 use crate::http::fields::Fields;
 use crate::images;
 
@@ -83,7 +83,7 @@ macro_rules! refused {
     ($( $(#[doc = $help:literal])+ $id:ident $path:literal $what:literal; )+) => { $(
         $(#[doc = $help])+
         #[utoipa::path(post, path = $path, tag = "A1111", responses((status = 501, description = "not yet", body = shapes::Problem)))]
-        pub(super) async fn $id(caller: Caller) -> Result<Json<Value>, ApiError> {
+        pub(super) async fn $id(caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
             caller.needs(Scope::Generate)?;
             let message = concat!($what, " is not possible here yet; `/sdapi/v1/txt2img` draws pictures of words");
             Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message))

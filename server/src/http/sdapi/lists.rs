@@ -13,6 +13,7 @@ use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::host::Memory;
 use crate::http::ApiError;
+use crate::http::extract::AnyBody;
 
 /// A sampler.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -76,7 +77,7 @@ pub(super) async fn schedulers(State(app): State<App>, caller: Caller) -> Result
 /// Models that pictures can be made with.
 #[utoipa::path(get, path = "/sdapi/v1/sd-models", tag = "A1111", responses((status = 200, description = "models", body = Vec<SdModel>)))]
 pub(super) async fn sd_models(State(app): State<App>, caller: Caller) -> Result<Json<Vec<SdModel>>, ApiError> {
-    told(&caller, app.blocking(move |app| names::models(app)).await?)
+    told(&caller, app.blocking(names::models).await?)
 }
 
 /// How pictures can be enlarged: not at all yet.
@@ -173,13 +174,13 @@ fn ram() -> Option<Value> {
 
 /// Look for models again: they are looked for whenever somebody asks.
 #[utoipa::path(post, path = "/sdapi/v1/refresh-checkpoints", tag = "A1111", responses((status = 200, description = "nothing is to be done")))]
-pub(super) async fn refresh_checkpoints(caller: Caller) -> Result<Json<Value>, ApiError> {
+pub(super) async fn refresh_checkpoints(caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
     told(&caller, Value::Null)
 }
 
 /// Have all devices let go of their models.
 #[utoipa::path(post, path = "/sdapi/v1/unload-checkpoint", tag = "A1111", responses((status = 200, description = "they do as soon as they do not draw")))]
-pub(super) async fn unload_checkpoint(State(app): State<App>, caller: Caller) -> Result<Json<Value>, ApiError> {
+pub(super) async fn unload_checkpoint(State(app): State<App>, caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
     caller.needs(Scope::Admin)?;
     for desk in app.crew.desks() {
         app.crew.unload(&desk.name);
@@ -189,6 +190,6 @@ pub(super) async fn unload_checkpoint(State(app): State<App>, caller: Caller) ->
 
 /// Load the model again: the next job does.
 #[utoipa::path(post, path = "/sdapi/v1/reload-checkpoint", tag = "A1111", responses((status = 200, description = "nothing is to be done")))]
-pub(super) async fn reload_checkpoint(caller: Caller) -> Result<Json<Value>, ApiError> {
+pub(super) async fn reload_checkpoint(caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
     told(&caller, json!({}))
 }

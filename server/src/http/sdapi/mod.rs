@@ -21,7 +21,7 @@ mod lists;
 mod names;
 mod options;
 mod runs;
-mod shapes;
+pub mod shapes;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

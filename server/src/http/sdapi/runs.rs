@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::http::ApiError;
-use crate::http::extract::Params;
+use crate::http::extract::{AnyBody, Params};
 use crate::job::{Client, State as JobState};
 use crate::queue::QueueError;
 use crate::time::{Millis, civil};
@@ -184,7 +184,7 @@ pub(super) fn timestamp(at: Millis) -> String {
 ///
 /// Its pictures that are finished are sent.
 #[utoipa::path(post, path = "/sdapi/v1/interrupt", tag = "A1111", responses((status = 200, description = "it stops, if there is one")))]
-pub(super) async fn interrupt(State(app): State<App>, caller: Caller) -> Result<Json<Value>, ApiError> {
+pub(super) async fn interrupt(State(app): State<App>, caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
     caller.needs(Scope::Generate)?;
     if let Some(run) = app.sdapi.oldest(&caller.client, |run| run.is_interrupted = true) {
         app.blocking(move |app| run.jobs.iter().try_for_each(|job| cancel(app, *job))).await?;
@@ -194,7 +194,7 @@ pub(super) async fn interrupt(State(app): State<App>, caller: Caller) -> Result<
 
 /// Skip the batch of your oldest run that is drawn now.
 #[utoipa::path(post, path = "/sdapi/v1/skip", tag = "A1111", responses((status = 200, description = "it is skipped, if there is one")))]
-pub(super) async fn skip(State(app): State<App>, caller: Caller) -> Result<Json<Value>, ApiError> {
+pub(super) async fn skip(State(app): State<App>, caller: Caller, _: AnyBody) -> Result<Json<Value>, ApiError> {
     caller.needs(Scope::Generate)?;
     if let Some(run) = app.sdapi.oldest(&caller.client, |run| run.is_skipped = true) {
         let skipped = app.blocking(move |app| {

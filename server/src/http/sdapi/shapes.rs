@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 /// What is answered when something is wrong.
 #[derive(Debug, ToSchema)]
-pub(super) struct Problem {
+pub struct Problem {
     /// What kind of error.
     #[schema(example = "RequestValidationError")]
     pub error: String,
@@ -20,14 +20,14 @@ pub(super) struct Problem {
 
 /// A picture's file.
 #[derive(Debug, ToSchema)]
-pub(super) struct OneImage {
+pub struct OneImage {
     /// In Base64, or as a `data:` URI.
     pub image: String,
 }
 
 /// What is to be drawn. Further fields that A1111 has are read too.
 #[derive(Debug, ToSchema)]
-pub(super) struct Txt2Img {
+pub struct Txt2Img {
     /// What the picture shows.
     #[schema(default = "", max_length = 16384, example = "a lighthouse at dusk")]
     pub prompt: Option<String>,

@@ -5,6 +5,7 @@
 //! an [`ApiError`].
 
 pub mod catalog;
+pub mod collections;
 pub mod devices;
 pub mod dialect;
 pub mod errand;
@@ -13,6 +14,7 @@ pub mod events;
 pub mod extract;
 pub mod fields;
 mod health;
+pub mod images;
 pub mod jobs;
 pub mod models;
 pub mod openai;
@@ -45,10 +47,12 @@ pub const MAX_BODY: usize = 1 << 20;
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(catalog::routes())
+        .merge(collections::routes())
         .merge(devices::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(health::open_routes())
+        .merge(images::routes())
         .merge(jobs::routes())
         .merge(models::routes())
         .merge(openai::routes())

@@ -16,6 +16,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("images", include_str!("images/schema.sql")),
     ("webhooks", include_str!("webhooks/schema.sql")),
     ("auth", include_str!("auth/schema.sql")),
+    ("preferences", include_str!("preferences.sql")),
 ];
 
 /// Connections that read at the same time.

@@ -15,8 +15,8 @@ use crate::db::DbError;
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "encaustic_session";
 
-/// Routes that want no key. Addresses without a route want none either: there is the page, or nothing.
-const OPEN: &[&str] = &["/health", "/ready", "/api/v1/server", "/api/v1/session", "/api/openapi.json"];
+/// Routes that want no key; what is at the last is signed. Addresses without a route want none either: there is the page, or nothing.
+const OPEN: &[&str] = &["/health", "/ready", "/api/v1/server", "/api/v1/session", "/api/openapi.json", "/v1/images/files/{name}"];
 /// What somebody shows to say who he is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shown {

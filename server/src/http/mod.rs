@@ -7,25 +7,32 @@
 pub mod catalog;
 pub mod collections;
 pub mod devices;
+pub mod dialect;
+pub mod errand;
 pub mod error;
 pub mod events;
 pub mod extract;
+pub mod fields;
 mod guard;
 mod health;
 mod identify;
 pub mod images;
 pub mod jobs;
 pub mod models;
+pub mod openai;
 mod openapi;
 mod page;
+pub mod picture;
 pub mod queue;
 pub mod schema;
+pub mod sdapi;
 mod serve;
 pub mod server;
 pub mod session;
 pub mod settings;
 pub mod submit;
 mod watching;
+pub mod webhooks;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -64,10 +71,13 @@ fn routes() -> OpenApiRouter<App> {
         .merge(images::routes())
         .merge(jobs::routes())
         .merge(models::routes())
+        .merge(openai::routes())
         .merge(queue::routes())
+        .merge(sdapi::routes())
         .merge(server::routes())
         .merge(session::routes())
         .merge(settings::routes())
+        .merge(webhooks::routes())
 }
 
 /// The description of all interfaces.
@@ -87,6 +97,7 @@ fn router(app: &App, address: SocketAddr) -> Router {
         .layer(from_fn_with_state(app.clone(), identify::identify))
         .layer(from_fn_with_state(Guard::new(&app.config, address), guard::guard))
         .layer(CatchPanicLayer::custom(broken))
+        .layer(from_fn(dialect::speak))
         .layer(from_fn(guard::harden))
         .layer(from_fn_with_state(app.clone(), watching::watch))
         .with_state(app.clone())

@@ -15,6 +15,8 @@ mod images_paths;
 mod images_store;
 mod images_upload;
 mod interface;
+mod openai;
 mod operations;
+mod sdapi;
 mod webhooks;
 mod work;

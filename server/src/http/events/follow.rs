@@ -50,7 +50,17 @@ impl Follower {
             None => last,
         };
         let is_strict = job.is_none() && heard > 0;
-        Self { app: app.clone(), receiver, heard, job, waiting, is_behind: heard < last, is_strict, is_abreast: false, is_over: false }
+        Self {
+            app: app.clone(),
+            receiver,
+            heard,
+            job,
+            waiting,
+            is_behind: heard < last,
+            is_strict,
+            is_abreast: false,
+            is_over: false,
+        }
     }
 
     /// What comes next; nothing more after the end of the job that is followed, or of the server.

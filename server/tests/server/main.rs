@@ -6,5 +6,6 @@ mod support;
 
 mod basics;
 mod operations;
+mod queue;
 mod webhooks;
 mod work;

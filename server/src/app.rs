@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
 use crate::images::Store;
 use crate::metrics::Metrics;
+use crate::pulls::Pulls;
 use crate::queue::Queue;
 use crate::time::Clock;
 use crate::webhooks::Webhooks;
@@ -36,6 +39,10 @@ pub struct Parts {
     pub hub: Hub,
     /// The devices, and how it stands with what runs.
     pub crew: Arc<Crew>,
+    /// Models on their way into the library.
+    pub pulls: Pulls,
+    /// Becomes true when the server is about to end.
+    pub stopped: watch::Receiver<bool>,
     /// The time.
     pub clock: Clock,
     /// Tells those who wanted to hear that a job has ended.
@@ -56,6 +63,13 @@ impl App {
     /// An app of these parts.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Comes back when the server is about to end.
+    pub async fn until_stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        // An error means that whoever could stop it is gone, which is an end as well.
+        let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
     }
 
     /// Does what blocks (the database, files, the library) where blocking is allowed.

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use encaustic_protocol::{Change, JobId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use utoipa::ToSchema;
 
 use crate::host::Transfer;
+use crate::http::schema;
 use crate::logs;
 use crate::metrics::Metrics;
 use crate::time::{self, Millis};
@@ -20,7 +22,7 @@ use crate::time::{self, Millis};
 const BEHIND: usize = 1024;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// The number of the last stored event, this one if it is stored.
     pub seq: u64,
@@ -35,14 +37,16 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum News {
     /// To a job. A preview's picture is at `/api/v1/jobs/{job}/preview`.
     Job {
         /// Which.
+        #[schema(value_type = u64)]
         job: JobId,
         /// What.
+        #[schema(value_type = schema::Change)]
         change: Change,
     },
     /// The queue was paused or goes on, or its order is another now.

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use encaustic_protocol::{Card, Catalog, Failure, Progress, Request};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A machine with devices and models.
 pub trait Host: Send + Sync + 'static {
@@ -151,7 +152,7 @@ pub enum Broken {
 }
 
 /// A device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Device {
     /// Its name, as `encaustic devices` lists it: `cuda:0`, `vulkan:1`, `cpu`.
     pub name: String,
@@ -164,7 +165,7 @@ pub struct Device {
 }
 
 /// What a device's memory holds, in bytes, as far as it tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Memory {
     /// Held by us.
     pub used: Option<u64>,
@@ -173,7 +174,7 @@ pub struct Memory {
 }
 
 /// A model of the library.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// What a job calls it.
     pub name: String,
@@ -198,7 +199,7 @@ pub struct Model {
 }
 
 /// How far a transfer is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Transfer {
     /// The file that is on its way.
     pub file: String,

@@ -2,7 +2,9 @@
 
 use encaustic_protocol::{Failure, ImageRef, JobId, Request};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::http::schema;
 use crate::time::Millis;
 
 /// Jobs of a higher priority come first.
@@ -12,7 +14,7 @@ pub type Priority = i32;
 pub const PRIORITIES: std::ops::RangeInclusive<Priority> = -100..=100;
 
 /// Who asks for something: the name of an API key, or [`Client::LOCAL`] where none is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Client(pub String);
 
@@ -27,10 +29,11 @@ impl Client {
 }
 
 /// A wish, before it is a job.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewJob {
     /// What pictures. A seed that is left open is drawn when the job is taken in, so that a second try gives the same.
+    #[schema(value_type = schema::Request)]
     pub request: Request,
     /// With which model of the library; the server's usual one if nothing is said.
     pub model: Option<String>,
@@ -45,7 +48,7 @@ pub struct NewJob {
 }
 
 /// Where a job is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It waits for a device, or for its moment.
@@ -82,9 +85,10 @@ impl State {
 }
 
 /// A job, as the queue knows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// Its number.
+    #[schema(value_type = u64)]
     pub id: JobId,
     /// Who wants it.
     pub client: Client,
@@ -105,15 +109,17 @@ pub struct Job {
     /// When it ended.
     pub ended: Option<Millis>,
     /// Why it came to nothing.
+    #[schema(value_type = Option<schema::Failure>)]
     pub failure: Option<Failure>,
     /// Its pictures; their names are those of [`crate::images`].
+    #[schema(value_type = Vec<schema::ImageRef>)]
     pub images: Vec<ImageRef>,
     /// What happened to it that is worth telling, oldest first.
     pub log: Vec<LogLine>,
 }
 
 /// A remark about a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// When.
     pub at: Millis,

@@ -15,6 +15,7 @@
 //! Only [`http`] knows HTTP. Everything below it is synchronous: handlers go to it by [`App::blocking`].
 
 pub mod app;
+pub mod auth;
 pub mod config;
 pub mod db;
 pub mod events;
@@ -24,6 +25,7 @@ pub mod images;
 pub mod job;
 pub mod logs;
 pub mod metrics;
+pub mod pulls;
 pub mod queue;
 pub mod reach;
 pub mod secrets;

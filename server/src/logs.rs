@@ -7,7 +7,9 @@ use std::io::{self, IsTerminal};
 
 use encaustic_protocol::Change;
 use tracing::Span;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -67,14 +69,23 @@ pub fn start(config: &Config, verbose: u8) -> Result<Logs, LogError> {
         (None, _) => "trace".to_owned(),
     };
     let filter = filter(&level).map_err(|problem| LogError::Level { given: level.clone(), problem })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let lines = match config.log_format {
-        Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
-    };
+    let lines = lines(config.log_format, io::stderr, io::stderr().is_terminal());
     let (spans, traces) = telemetry::layer(config)?.unzip();
     tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Twice)?;
     Ok(Logs { _traces: traces })
+}
+
+/// What writes lines.
+fn lines<S, W>(format: Format, to: W, is_terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(to);
+    match format {
+        Format::Text => lines.with_ansi(is_terminal).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    }
 }
 
 /// The filter of a level. A single word spares the reader what libraries say about themselves.
@@ -122,7 +133,74 @@ pub(crate) fn event(event: &Event) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use encaustic_protocol::{JobId, Request};
+    use serde_json::Value;
+
     use super::*;
+    use crate::job::{Client, NewJob, State};
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Written {
+        fn lines(&self) -> Vec<String> {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+        }
+    }
+
+    /// What is written of a job that is worked on.
+    fn told(format: Format, log_prompts: bool) -> Vec<String> {
+        let written = Written::default();
+        let writer = written.clone();
+        let request = Request { prompt: "a private thought".into(), ..Request::default() };
+        let job = Job {
+            id: JobId(17),
+            client: Client::local(),
+            wish: NewJob { request, ..NewJob::default() },
+            state: State::Running,
+            ahead: None,
+            attempts: 1,
+            device: None,
+            created: 0,
+            started: None,
+            ended: None,
+            failure: None,
+            images: Vec::new(),
+            log: Vec::new(),
+        };
+        let subscriber = tracing_subscriber::registry().with(lines(format, move || writer.clone(), false));
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = super::job(&job, "cpu").entered();
+            prompt(&Config { log_prompts, ..Config::default() }, &job);
+            tracing::warn!("a remark");
+        });
+        written.lines()
+    }
+
+    #[test]
+    fn every_line_about_a_job_has_its_number_and_none_its_prompt() {
+        for line in told(Format::Text, false) {
+            assert!(line.contains("job{job=17 device=\"cpu\"") && !line.contains("private"), "{line}");
+        }
+        for line in told(Format::Json, false) {
+            let object: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((&object["spans"][0]["job"], &object["message"]), (&17.into(), &"a remark".into()), "{line}");
+        }
+        assert_eq!(told(Format::Text, false).len(), 1);
+        assert!(told(Format::Text, true)[0].contains("a private thought"));
+    }
 
     #[test]
     fn levels() {

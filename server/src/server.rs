@@ -15,6 +15,7 @@ use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
 use crate::images::{Store, StoreError};
+use crate::pulls::Pulls;
 use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
 use crate::webhooks::Webhooks;
@@ -91,6 +92,7 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let (stop, stopped) = watch::channel(false);
         let webhooks = Webhooks::new(&config, &db)?;
         let metrics = Arc::clone(hub.metrics());
         let app = App::new(Parts {
@@ -102,17 +104,18 @@ impl Server {
             images,
             hub,
             crew: Arc::default(),
+            pulls: Pulls::default(),
+            stopped: stopped.clone(),
             clock,
             metrics,
             webhooks,
         });
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(webhooks::send::run(app.clone(), stopped.clone()));
+        tokio::spawn(webhooks::send::run(app.clone(), stopped));
         if let Some(address) = app.config.metrics_listen {
             let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
-            tokio::spawn(http::serve_apart(listener, app.clone(), stopped.clone()));
+            tokio::spawn(http::serve_apart(listener, app.clone()));
         }
-        let serving = tokio::spawn(http::serve(listener, app.clone(), stopped));
+        let serving = tokio::spawn(http::serve(listener, app.clone()));
         Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })
     }
@@ -129,6 +132,7 @@ impl Server {
         // Whoever follows still hears how the last job ends. A panic in there leaves the jobs for the next start.
         let _ = tokio::task::spawn_blocking(move || crew.stop(patience)).await;
         let _ = self.stop.send(true);
+        self.app.pulls.stop_all();
         let _ = self.serving.await;
     }
 }

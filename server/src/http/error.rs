@@ -42,6 +42,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// The body is larger than this route takes: 413.
+    pub fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this route takes; send less")
+    }
+
     /// The server failed: 500. The cause goes to the log, and to the client as far as it can act on it.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
@@ -58,6 +63,8 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_secs {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // Interfaces that speak another form of errors make theirs from it.
+        response.extensions_mut().insert(self);
         response
     }
 }

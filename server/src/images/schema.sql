@@ -27,6 +27,7 @@ CREATE INDEX images_by_model ON images (model, id);
 CREATE INDEX images_by_client ON images (client, id);
 CREATE INDEX images_by_job ON images (job, id) WHERE job IS NOT NULL;
 CREATE INDEX images_by_time ON images (created, id);
+CREATE INDEX images_by_bytes ON images (bytes); -- their sum is asked for every few seconds
 
 -- The words of a picture. The prefix index is for the word that is being typed.
 CREATE VIRTUAL TABLE images_words USING fts5 (

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Metrics, One, family, one};
 use crate::App;
+use crate::db::DbError;
 use crate::queue::QueueError;
 
 /// Values that are looked up.
@@ -21,6 +22,8 @@ pub(super) struct Found {
     paused: Gauge,
     followers: Gauge,
     database: Gauge,
+    images: Gauge,
+    image_bytes: Gauge,
     resident: Gauge,
 }
 
@@ -36,6 +39,8 @@ impl Found {
             paused: family(all, "queue_paused", "Whether the queue is paused"),
             followers: family(all, "followers", "Open streams of events"),
             database: family(all, "database_bytes", "Size of the database and its write-ahead log"),
+            images: family(all, "images", "Pictures in the gallery"),
+            image_bytes: family(all, "images_bytes", "Size of the files of the pictures in the gallery"),
             resident: family(all, "resident_memory_bytes", "Main memory that the server holds"),
         }
     }
@@ -59,7 +64,13 @@ impl Metrics {
         set(&found.capacity, counts.capacity);
         set(&found.paused, u64::from(counts.is_paused));
         set(&found.followers, app.hub.followers() as u64);
+        for desk in app.crew.desks() {
+            self.memory(&desk.name, desk.memory);
+        }
         set(&found.database, database_bytes(app.db.path()));
+        let (images, bytes) = images(app)?;
+        set(&found.images, images);
+        set(&found.image_bytes, bytes);
         if let Some(bytes) = resident() {
             set(&found.resident, bytes);
         }
@@ -75,6 +86,14 @@ impl Metrics {
             Err(std::fmt::Error) => String::new(),
         }
     }
+}
+
+/// How many pictures there are, and their bytes; an index has the answer.
+fn images(app: &App) -> Result<(u64, u64), DbError> {
+    app.db.read(|reader| {
+        let all = "SELECT count(*), coalesce(sum(bytes), 0) FROM images";
+        Ok(reader.query_row(all, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    })
 }
 
 /// Bytes of the database and the files beside it.

@@ -181,7 +181,7 @@ pub struct Wanted {
 }
 
 /// How it stands with the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Jobs that wait.
     pub waiting: u64,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use encaustic_protocol::JobId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::lock;
 use crate::host::{Device, Memory};
@@ -17,7 +18,7 @@ pub struct Desk {
 }
 
 /// How it stands with a device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Standing {
     /// The worker's name: its device's, with a number behind it if several share it.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct Standing {
 }
 
 /// What a device does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "doing", rename_all = "snake_case")]
 pub enum Doing {
     /// It is being opened.
@@ -43,11 +44,13 @@ pub enum Doing {
     /// It loads the model for a job.
     Loading {
         /// Which.
+        #[schema(value_type = u64)]
         job: JobId,
     },
     /// It draws.
     Drawing {
         /// Which job.
+        #[schema(value_type = u64)]
         job: JobId,
     },
     /// It does not answer, and is tried again.

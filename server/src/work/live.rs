@@ -5,21 +5,24 @@ use std::sync::{Arc, Mutex};
 
 use encaustic_protocol::{JobId, Progress};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::lock;
+use crate::http::schema;
 
 /// The jobs that run.
 #[derive(Debug, Default)]
 pub struct Live(Mutex<BTreeMap<JobId, Glance>>);
 
 /// A job that runs.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Glance {
     /// The device that works on it.
     pub device: String,
     /// The model that it is drawn with, once it is loaded.
     pub model: Option<String>,
     /// How far the pictures are that are drawn now.
+    #[schema(value_type = Option<schema::Progress>)]
     pub progress: Option<Progress>,
     /// How far the whole job is, from 0 to 1.
     pub part: f64,

@@ -1,10 +1,12 @@
 //! The server over a real socket, with a real database and folder, and an engine that is quick.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how tests and their helpers fail
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)] // how tests and their helpers fail
 
 mod support;
 
+mod api;
 mod basics;
+mod events;
 mod operations;
 mod queue;
 mod webhooks;

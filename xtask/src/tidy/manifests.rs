@@ -47,6 +47,10 @@ const ROOMS: &[Room] = &[
 /// Crates that the engine must never see.
 const NOT_IN_ENGINE: &[&str] = &["tokio", "web-sys", "js-sys", "hyper", "axum", "reqwest", "memmap2", "clap"];
 
+/// Crates that speak HTTP as a server does: one room answers requests.
+const ONLY_IN_SERVER: &[&str] =
+    &["axum", "hyper", "hyper-util", "tower", "tower-http", "utoipa", "utoipa-axum", "utoipa-swagger-ui"];
+
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Arrows between rooms point one way, and everything else comes from crates.io with a version.
@@ -88,6 +92,9 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
                 }
                 if room.crates.is_some_and(|list| !list.contains(&on)) && !is_dev {
                     report(format!("`{on}` is not on this package's short list"));
+                }
+                if name != "encaustic-server" && ONLY_IN_SERVER.contains(&on) {
+                    report(format!("`{on}`: only `encaustic-server` knows how requests are answered"));
                 }
                 if name == "encaustic-engine" && NOT_IN_ENGINE.contains(&on) && !is_dev {
                     report(format!("`{on}`: the engine has no files, sockets, clocks or threads of its own"));
@@ -201,6 +208,8 @@ mod tests {
         assert_eq!(messages(&package("encaustic-protocol", from("clap", REGISTRY, "^4", None))).len(), 1);
         assert_eq!(messages(&package("encaustic-engine", from("memmap2", REGISTRY, "^0.9", None))).len(), 1);
         assert!(messages(&package("encaustic-engine", from("memmap2", REGISTRY, "^0.9", Some("dev")))).is_empty());
+        assert!(messages(&package("encaustic-server", from("axum", REGISTRY, "^0.8", None))).is_empty());
+        assert_eq!(messages(&package("encaustic", from("axum", REGISTRY, "^0.8", None))).len(), 1);
     }
 
     #[test]

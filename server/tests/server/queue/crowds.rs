@@ -12,7 +12,9 @@ use super::{Bench, finished, wish};
 
 const WORKERS: usize = 8;
 
-fn no_job_is_given_out_twice(jobs: usize) {
+#[test]
+fn eight_workers_share_ten_thousand_jobs() {
+    let jobs = 10_000;
     let bench = Bench::new(|_| ());
     let models = ["m", "n", "o"];
     for i in 0..jobs {
@@ -37,17 +39,6 @@ fn no_job_is_given_out_twice(jobs: usize) {
     assert_eq!(claimed.iter().collect::<HashSet<_>>().len(), jobs);
     let counts = bench.queue.counts().unwrap();
     assert_eq!((counts.waiting, counts.running), (0, 0));
-}
-
-#[test]
-fn eight_workers_share_a_thousand_jobs() {
-    no_job_is_given_out_twice(1000);
-}
-
-#[test]
-#[ignore = "slow"]
-fn eight_workers_share_ten_thousand_jobs() {
-    no_job_is_given_out_twice(10_000);
 }
 
 /// Those who follow live hear the same as those who read later, in the same order, whoever writes.

@@ -40,7 +40,7 @@ impl Bench {
     fn new(adjust: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = Rules { capacity: 100_000, ..Rules::default() };
         adjust(&mut rules);
-        Self::over(tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(BEGIN)), rules)
+        Self::over(folder(), Arc::new(AtomicI64::new(BEGIN)), rules)
     }
 
     fn over(folder: TempDir, now: Arc<AtomicI64>, rules: Rules) -> Self {
@@ -101,6 +101,11 @@ impl Bench {
             assert_eq!(found.state.is_last(), ends(last) == 1, "job {} is {:?}: {story}", job.0, found.state);
         }
     }
+}
+
+/// A folder, in memory where the system has such: most of these tests would wait for the disk most of the time.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn file(folder: &Path) -> std::path::PathBuf {

@@ -12,7 +12,7 @@ use encaustic_server::queue::sqlite::{Rules, SqliteQueue, last_event};
 use encaustic_server::queue::{End, Queue, QueueError, Token, Worker};
 use encaustic_server::time;
 
-use super::{file, image, wish};
+use super::{file, folder, image, wish};
 
 const FILE: &str = "ENCAUSTIC_TEST_QUEUE";
 const LEASE: &str = "ENCAUSTIC_TEST_LEASE";
@@ -145,7 +145,7 @@ fn job_of(queue: &SqliteQueue, name: &str) -> JobId {
 }
 
 fn killed(lease_ms: i64) -> Duration {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let queue = open(&file(folder.path()), lease_ms);
     let job = job_of(&queue, "x");
     let mut other = Other::start(&file(folder.path()), lease_ms);
@@ -166,7 +166,7 @@ fn killed(lease_ms: i64) -> Duration {
 }
 
 fn stopped(lease_ms: i64) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let queue = open(&file(folder.path()), lease_ms);
     let job = job_of(&queue, "x");
     let mut other = Other::start(&file(folder.path()), lease_ms);
@@ -220,7 +220,7 @@ fn a_worker_that_stood_still_for_a_minute_is_refused() {
 
 #[test]
 fn processes_share_a_queue() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = file(folder.path());
     // They make the database at the same time, too.
     let mut others: Vec<Other> = (0..3).map(|_| Other::start(&path, 60_000)).collect();
@@ -242,7 +242,7 @@ fn processes_share_a_queue() {
 /// A process that works the queue off is killed again and again, at any moment.
 #[test]
 fn a_process_that_is_killed_again_and_again_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = file(folder.path());
     let queue = open(&path, 60_000);
     let jobs: Vec<JobId> = (0..50).map(|_| job_of(&queue, "x")).collect();

@@ -17,6 +17,7 @@ mod images_upload;
 mod interface;
 mod openai;
 mod operations;
+mod queue;
 mod sdapi;
 mod webhooks;
 mod work;

@@ -25,7 +25,7 @@ use crate::App;
 const HEAD_TIME: Duration = Duration::from_secs(8);
 /// How long the other side may take nothing of what it is sent.
 const WRITE_TIME: Duration = Duration::from_secs(30);
-/// The most bytes of a request's head.
+/// The most bytes of a request's head; up to twice as many are read at once.
 const HEAD_BYTES: usize = 64 << 10;
 /// The most headers of a request.
 const HEADERS: usize = 100;

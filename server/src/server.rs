@@ -110,6 +110,7 @@ impl Server {
             metrics,
             webhooks,
         });
+        tokio::spawn(images::upkeep::run(app.clone()));
         tokio::spawn(webhooks::send::run(app.clone(), stopped));
         if let Some(address) = app.config.metrics_listen {
             let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;

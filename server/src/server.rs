@@ -109,6 +109,7 @@ impl Server {
             clock,
             metrics,
             webhooks,
+            sdapi: Default::default(),
         });
         tokio::spawn(images::upkeep::run(app.clone()));
         tokio::spawn(webhooks::send::run(app.clone(), stopped));

@@ -16,6 +16,7 @@
 //! | [`upkeep`] | sweeping, now and then |
 
 pub mod collections;
+mod disk;
 pub mod format;
 pub mod list;
 pub mod name;

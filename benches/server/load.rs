@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,6 +94,12 @@ async fn ask(address: &str, method: &str, path: &str, body: Option<&Value>) -> i
 
 fn job(steps: u32) -> Value {
     json!({"request": {"prompt": "a red circle above a blue square", "steps": steps, "width": 128, "height": 128}})
+}
+
+/// Milliseconds since 1970.
+fn tomorrow() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now + Duration::from_secs(24 * 60 * 60)).as_millis()
 }
 
 /// Submits a job; returns its number.
@@ -251,7 +257,7 @@ async fn latencies(trial: &Trial, title: &str, meanwhile: impl Future<Output = O
         ("GET", "/api/v1/images?limit=100", None),
         ("GET", "/api/v1/images?q=red", None),
         ("GET", "/sdapi/v1/progress", None),
-        ("POST", "/api/v1/jobs", Some(json!({"request": {"prompt": "later", "steps": 1}, "not_before": 4_000_000_000_000_u64}))),
+        ("POST", "/api/v1/jobs", Some(json!({"request": {"prompt": "later", "steps": 1}, "not_before": tomorrow()}))),
     ];
     let running = asked.clone().map(|(method, path, body)| {
         let (address, ended) = (trial.address.clone(), Arc::clone(&ended));

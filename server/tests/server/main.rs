@@ -6,6 +6,7 @@ mod support;
 
 mod api;
 mod basics;
+mod docs;
 mod events;
 mod operations;
 mod webhooks;

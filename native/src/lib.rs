@@ -35,6 +35,7 @@ pub mod rm;
 pub mod run;
 pub mod samplers;
 pub mod seed;
+pub mod serve;
 pub mod settings;
 pub mod shell;
 pub mod single;

@@ -134,12 +134,40 @@ pub fn id_after(last: u64, made_at: u64, chance: f64) -> u64 {
 pub struct Query {
     words: Vec<String>,
     favourites: bool,
+    /// The number of a collection; there are some on servers.
+    collection: Option<u64>,
 }
 
 impl Query {
     /// All words of `text` must be there; favourites alone, or all.
     pub fn new(text: &str, favourites: bool) -> Self {
-        Self { words: text.split_whitespace().map(str::to_lowercase).collect(), favourites }
+        Self { words: text.split_whitespace().map(str::to_lowercase).collect(), favourites, collection: None }
+    }
+
+    /// The same in a collection alone.
+    #[must_use]
+    pub fn within(self, collection: Option<u64>) -> Self {
+        Self { collection, ..self }
+    }
+
+    /// The words, with a space between them.
+    pub fn text(&self) -> String {
+        self.words.join(" ")
+    }
+
+    /// Whether favourites alone are meant.
+    pub fn is_favourites(&self) -> bool {
+        self.favourites
+    }
+
+    /// The collection that is meant.
+    pub fn collection(&self) -> Option<u64> {
+        self.collection
+    }
+
+    /// All pictures again, if this collection was meant.
+    pub fn forget_collection(&mut self, gone: u64) {
+        self.collection = self.collection.filter(|collection| *collection != gone);
     }
 
     /// Whether a picture is meant: its prompt, its model and its seed are looked at.
@@ -158,7 +186,7 @@ impl Query {
 
     /// Whether anything is asked for at all.
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty() && !self.favourites
+        self.words.is_empty() && !self.favourites && self.collection.is_none()
     }
 }
 

@@ -1,17 +1,15 @@
 // The panel that makes pictures: a first visit, the form, the queue, the viewer, keys, and what assistive technology finds.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
+import { faults } from "./access.js";
 import { browse, inTab, servePage } from "./page.js";
 
-let browser, server, axe;
+let browser, server;
 
 before(async () => {
   server = await servePage();
   browser = await browse();
-  axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 });
 
 after(async () => {
@@ -213,10 +211,7 @@ for (const [name, viewport, colorScheme] of [["phone", { width: 360, height: 780
     const look = async (where) => {
       const width = await tab.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.equal(width, 0, `${where} is wider than the screen`);
-      await tab.page.evaluate(axe);
-      const { violations } = await tab.page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-      const told = violations.map(({ impact, id, nodes }) => `${impact} ${id}: ${nodes.map(({ target }) => target).join(", ")}`);
-      assert.deepEqual(told, [], where);
+      assert.deepEqual(await faults(tab.page), [], where);
     };
     await look("a first visit");
     await tab.load();

@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, "../..");
 // Another folder than dist/ may be tested.
 export const DIST = process.env.ENCAUSTIC_DIST ?? join(ROOT, "dist");
 
-const TYPES = {
+export const TYPES = {
   ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".json": "application/json", ".png": "image/png",
   ".svg": "image/svg+xml", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json",
 };

@@ -2,16 +2,14 @@
 // program; then a device that is lost, a reload, and a worker that breaks down. It needs WebGPU, and a software GPU takes its time.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
 import { browse, servePage, Tab, visit } from "./page.js";
 import { decode, drop, psnr } from "./png.js";
+import { encaustic } from "./program.js";
 
-const ROOT = join(import.meta.dirname, "../..");
 const PROMPT = "a red circle above a blue square";
 const DEMO = "Encaustic's model in the box";
 // A software GPU compiles and computes on the processor.
@@ -35,9 +33,7 @@ after(async () => {
 async function native() {
   const out = join(folder, "native.png");
   const words = ["generate", PROMPT, "--device", "cpu", "--seed", "1", "--steps", "4", "--out", out];
-  const run = promisify(execFile);
-  if (process.env.ENCAUSTIC) await run(process.env.ENCAUSTIC, words);
-  else await run("cargo", ["run", "--release", "--locked", "--quiet", "-p", "encaustic", "--", ...words], { cwd: ROOT });
+  await encaustic(...words);
   return decode(await readFile(out));
 }
 

@@ -50,16 +50,19 @@ pub fn DropZone() -> impl IntoView {
             }
         }),
     ];
+    let what = if studio.server.is_some() {
+        "A picture (.png) gives its settings back, a settings file (.json) is read."
+    } else {
+        "A checkpoint (.safetensors) is loaded, a picture (.png) gives its settings back, a settings file (.json) is read. Nothing \
+         leaves this computer."
+    };
     on_cleanup(move || handles.into_iter().for_each(WindowListenerHandle::remove));
     view! {
         <Show when=move || over.get()>
             <div class="drop" aria-hidden="true">
                 <div class="drop-frame">
                     <p class="drop-title">"Drop it anywhere"</p>
-                    <p class="drop-text">
-                        "A checkpoint (.safetensors) is loaded, a picture (.png) gives its settings back, a settings file (.json) is \
-                         read. Nothing leaves this computer."
-                    </p>
+                    <p class="drop-text">{what}</p>
                 </div>
             </div>
         </Show>
@@ -88,6 +91,9 @@ pub(super) fn take(studio: Studio, file: File) {
     let name = file.name();
     let takers = studio.takers();
     match (offers::kind(&name), takers.picture, takers.settings) {
+        (Kind::Model, ..) if studio.server.is_some() => studio.complain(format!(
+            "\"{name}\" is a model: put it where this server looks for models, and it is in the panel Models"
+        )),
         (Kind::Model, ..) => {
             studio.panel.set(MODELS);
             studio.look(Load { from: Source::File, precision: None, residency: None }, Some(&file), &name);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use encaustic_engine::catalog::catalog;
-use encaustic_engine::device::{self, DeviceInfo, DeviceName, Precision};
+use encaustic_engine::device::{self, DeviceInfo, DeviceKind, DeviceName, Precision};
 use encaustic_protocol::{Card, Catalog, Failure, FailureKind};
 use encaustic_server::config::Config;
 use encaustic_server::host::{Device, Engine, Host, Model, Transfer};
@@ -99,11 +99,21 @@ impl Host for Machine {
 
 /// A device for the server. A processor's memory is the machine's.
 fn describe(info: &DeviceInfo, limit: Option<u64>) -> Device {
-    let memory = info.memory.or_else(|| memory::total().filter(|_| info.kind == device::DeviceKind::Cpu));
+    let memory = info.memory.or_else(|| memory::total().filter(|_| info.kind == DeviceKind::Cpu));
     Device {
         name: info.name.to_string(),
         label: info.label.clone(),
-        kind: info.kind.name().to_owned(),
+        kind: kind(info.kind).to_owned(),
         memory: memory.map_or(limit, |memory| Some(memory.min(limit.unwrap_or(u64::MAX)))),
+    }
+}
+
+fn kind(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Discrete => "discrete",
+        DeviceKind::Integrated => "integrated",
+        DeviceKind::Virtual => "virtual",
+        DeviceKind::Cpu => "cpu",
+        DeviceKind::Software => "software",
     }
 }

@@ -5,11 +5,13 @@
 //! an [`ApiError`].
 
 pub mod catalog;
+pub mod collections;
 pub mod devices;
 pub mod error;
 pub mod events;
 pub mod extract;
 mod health;
+pub mod images;
 pub mod jobs;
 pub mod models;
 pub mod queue;
@@ -38,10 +40,12 @@ pub const MAX_BODY: usize = 1 << 20;
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(catalog::routes())
+        .merge(collections::routes())
         .merge(devices::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(health::open_routes())
+        .merge(images::routes())
         .merge(jobs::routes())
         .merge(models::routes())
         .merge(queue::routes())

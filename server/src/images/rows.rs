@@ -9,6 +9,7 @@ use super::NewImage;
 use super::format::Format;
 use super::store::{Store, is_name};
 use crate::db::{Db, DbError};
+use crate::http::schema;
 use crate::job::Client;
 use crate::time::Millis;
 
@@ -61,7 +62,7 @@ pub struct Details {
     /// What somebody wrote about it.
     pub notes: String,
     /// The request that makes it again.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schema::Request)]
     pub settings: Request,
     /// The same in the words of A1111's `parameters`.
     pub parameters: String,

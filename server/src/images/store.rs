@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use encaustic_protocol::{Failure, FailureKind, Request};
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::format::{self, Format, Quality};
 use super::name::{Facts, Pattern};
@@ -25,6 +26,12 @@ use crate::time::{self, Millis};
 const UNFINISHED: &str = ".new-";
 /// A file without a row is left alone for so long: its row may be on its way.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many pictures are decoded at a time for those who ask.
+const DECODING: usize = 2;
+/// How many pictures are received at a time.
+const RECEIVING: usize = 8;
+/// How many archives are made at a time.
+const EXPORTING: usize = 2;
 /// The ending of thumbnails.
 const SMALL: &str = "jpg";
 
@@ -145,6 +152,9 @@ struct Inner {
     options: Options,
     /// Files whose rows are on their way, and how many of those.
     held: Mutex<HashMap<String, u32>>,
+    decoding: Semaphore,
+    receiving: Semaphore,
+    exporting: Arc<Semaphore>,
 }
 
 /// Keeps a file that has no row yet from being removed with another row of the same picture.
@@ -192,12 +202,36 @@ impl Store {
         if let Some(output) = &options.output {
             fs::create_dir_all(output).map_err(|error| StoreError::of(output, error))?;
         }
-        Ok(Self(Arc::new(Inner { images, thumbnails, options, held: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            images,
+            thumbnails,
+            options,
+            held: Mutex::default(),
+            decoding: Semaphore::new(DECODING),
+            receiving: Semaphore::new(RECEIVING),
+            exporting: Arc::new(Semaphore::new(EXPORTING)),
+        })))
     }
 
     /// How pictures are kept.
     pub fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// A turn for whoever is about to decode a picture: few of them at a time have room in memory.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.decoding.acquire().await.ok()
+    }
+
+    /// A turn for whoever is about to receive a picture.
+    pub async fn reception(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.receiving.acquire().await.ok()
+    }
+
+    /// Leave to make an archive, as long as it is kept; `None` if as many as may be are being made.
+    pub fn export(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.exporting).try_acquire_owned().ok()
     }
 
     /// Writes a picture's file, its thumbnail and, where that is wanted, its file for people. When it returns the picture is on

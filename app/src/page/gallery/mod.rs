@@ -1,11 +1,13 @@
 //! The pictures that are kept: what the panel shows, and what may be asked of them.
 //!
 //! The list is in memory, the files are in the browser's storage ([`store`]). Where that is missing or full, a picture is kept
-//! for as long as the tab is open and can be saved by its owner, who is told. Other tabs are told of every change.
+//! for as long as the tab is open and can be saved by its owner, who is told. Other tabs are told of every change. Behind a
+//! server the pictures are the server's, whoever has made them ([`shop`]); the panels cannot tell one from the other.
 
 pub mod actions;
 mod encode;
 mod keep;
+pub mod shop;
 mod store;
 pub mod url;
 
@@ -20,12 +22,14 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, BroadcastChannel};
 
 pub(crate) use encode::blob;
+use shop::Shop;
 use store::Store;
 pub use store::StoreError;
 
 use super::preferences::Wishes;
+use super::server::api;
 use super::studio::{Action, Studio};
-use crate::gallery::{BIN_TIME, Record, beyond};
+use crate::gallery::{BIN_TIME, Query, Record, beyond};
 
 /// On which line tabs tell each other of changes.
 const LINE: &str = "encaustic.gallery";
@@ -50,6 +54,8 @@ pub struct Gallery {
     pub shelf: RwSignal<Shelf>,
     /// The ids of this session's pictures by the names that events give them.
     pub named: RwSignal<HashMap<String, u64>>,
+    /// What there is more of it, if the pictures are a server's.
+    pub shop: Option<Shop>,
     studio: Studio,
     wishes: Wishes,
     store: StoredValue<Option<Rc<Store>>, LocalStorage>,
@@ -66,6 +72,7 @@ impl Gallery {
             records: RwSignal::new(Vec::new()),
             shelf: RwSignal::new(Shelf::Opening),
             named: RwSignal::new(HashMap::new()),
+            shop: studio.server.map(Shop::new),
             studio,
             wishes,
             store: StoredValue::new_local(None),
@@ -73,6 +80,12 @@ impl Gallery {
             line: StoredValue::new_local(BroadcastChannel::new(LINE).ok()),
             queue: StoredValue::new_local(keep::Queue::default()),
         };
+        if let Some(shop) = gallery.shop {
+            gallery.attend(shop);
+            // The server keeps what it makes, and what is shown of it here is held by who shows it.
+            studio.on_finished(move |finished| finished.pictures.iter().for_each(|picture| studio.release(&picture.about.name)));
+            return gallery;
+        }
         gallery.listen();
         studio.on_finished(move |finished| gallery.keep(finished));
         spawn_local(async move {
@@ -106,6 +119,10 @@ impl Gallery {
 
     /// A picture's file.
     pub async fn picture(self, id: u64) -> Result<Blob, StoreError> {
+        if let Some(shop) = self.shop {
+            let file = shop.server.heard(api::file(&format!("images/{id}/file")).await);
+            return file.map_err(|trouble| StoreError::Server(trouble.failure().message));
+        }
         match (self.loose.with_value(|loose| loose.get(&id).cloned()), self.store.get_value()) {
             (Some(blob), _) => Ok(blob),
             (None, Some(store)) => store.picture(id).await,
@@ -124,6 +141,9 @@ impl Gallery {
 
     /// Saves pictures as files, one after the other.
     pub fn download(self, ids: Vec<u64>) {
+        if let Some(shop) = self.shop {
+            return self.fetch(shop, ids);
+        }
         spawn_local(async move {
             for id in ids {
                 let Some(record) = self.record_untracked(id) else { continue };
@@ -138,6 +158,9 @@ impl Gallery {
     /// Makes a picture a favourite, or no longer.
     pub fn set_favourite(self, id: u64, favourite: bool) {
         self.change(&[id], move |record| record.favourite = favourite);
+        if let Some(shop) = self.shop {
+            self.tell_favourite(shop, id, favourite);
+        }
     }
 
     /// Removes pictures, and offers to bring them back.
@@ -178,6 +201,9 @@ impl Gallery {
 
     /// Throws away what was removed long enough ago, and the oldest of what is more than the user wants to keep.
     pub fn sweep(self) {
+        if self.shop.is_some() {
+            return self.remove_for_good(BIN_TIME);
+        }
         let keep = self.wishes.0.with_untracked(|wishes| wishes.keep);
         let now = now();
         let mut gone = self.spare(keep);
@@ -198,6 +224,12 @@ impl Gallery {
         });
     }
 
+    /// The pictures that a search has found, newest first. A server has searched already.
+    pub fn found(self, query: &Query) -> Vec<u64> {
+        let fits = |record: &Record| record.is_shown() && (self.shop.is_some() || query.matches(record));
+        self.records.with(|records| records.iter().filter(|record| fits(record)).map(|record| record.id).collect())
+    }
+
     /// Which pictures go if no more than `keep` are kept.
     pub fn spare(self, keep: Option<u32>) -> Vec<u64> {
         let Some(keep) = keep else { return Vec::new() };
@@ -206,6 +238,18 @@ impl Gallery {
 
     /// Changes what is known of pictures, here and in the storage.
     fn change(self, ids: &[u64], change: impl Fn(&mut Record)) {
+        let changed = self.alter(ids, change);
+        let Some(store) = self.store.get_value() else { return };
+        spawn_local(async move {
+            match store.update(&changed).await {
+                Ok(()) => self.tell(),
+                Err(error) => self.studio.complain(error.to_string()),
+            }
+        });
+    }
+
+    /// Changes what is known of pictures here, and returns how it is now.
+    fn alter(self, ids: &[u64], change: impl Fn(&mut Record)) -> Vec<Record> {
         let mut changed = Vec::new();
         self.records.update(|records| {
             for record in records.iter_mut().filter(|record| ids.contains(&record.id)) {
@@ -215,13 +259,7 @@ impl Gallery {
                 *record = Arc::new(new);
             }
         });
-        let Some(store) = self.store.get_value() else { return };
-        spawn_local(async move {
-            match store.update(&changed).await {
-                Ok(()) => self.tell(),
-                Err(error) => self.studio.complain(error.to_string()),
-            }
-        });
+        changed
     }
 
     /// Reads the list from the storage; what is nowhere else stays in it.

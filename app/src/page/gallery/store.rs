@@ -36,6 +36,9 @@ pub enum StoreError {
     /// A file that is not there, though it should be.
     #[error("the picture is no longer in the browser's storage")]
     Missing,
+    /// The pictures are a server's, and it does not give them.
+    #[error("{0}")]
+    Server(String),
     /// Anything else.
     #[error("the browser's storage failed: {0}; reload the page")]
     Failed(String),

@@ -84,6 +84,15 @@ impl Trial {
         read(request.send(body.to_string()))
     }
 
+    /// A request with a body of any kind and headers; for `HEAD`, `PATCH`, uploads and the like.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(self.agent.run(request.body(body).unwrap()))
+    }
+
     /// Waits until something is so; panics after 20 s.
     pub fn until<T>(&self, what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();

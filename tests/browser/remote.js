@@ -1,0 +1,139 @@
+// The page behind a server. The server is a real one with a quick engine (`server/examples/easel.rs`): its queue, its database and
+// its interfaces are what ships. Before it stands a middleman who hands out the page of `dist` and can cut the line.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { createServer, request } from "node:http";
+import { connect } from "node:net";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { extname, join, normalize } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { DIST, TYPES } from "./page.js";
+import { ROOT } from "./program.js";
+
+const MARK = '<meta name="encaustic-server" content="1">';
+
+// The program: built once, unless somebody says where it is.
+let built;
+async function program() {
+  if (process.env.ENCAUSTIC_EASEL) return process.env.ENCAUSTIC_EASEL;
+  built ??= promisify(execFile)(
+    "cargo",
+    ["build", "--release", "--locked", "--quiet", "-p", "encaustic-server", "--example", "easel", "--message-format", "json"],
+    { cwd: ROOT, maxBuffer: 1 << 28 },
+  );
+  const { stdout } = await built;
+  const made = stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  return made.find(({ executable, target }) => executable && target?.name === "easel").executable;
+}
+
+// Starts a server over a folder of its own, with settings as `id=value`.
+export async function serveRemote(...settings) {
+  const folder = await mkdtemp(join(tmpdir(), "encaustic-"));
+  const sockets = new Set();
+  let child, target, isCut = false;
+  const start = async () => {
+    child = spawn(await program(), ["127.0.0.1:0", folder, ...settings], { stdio: ["ignore", "pipe", "inherit"] });
+    for await (const line of createInterface({ input: child.stdout })) {
+      target = new URL(JSON.parse(line).address);
+      return;
+    }
+    throw new Error("the server did not start");
+  };
+  const stop = async (signal = "SIGINT") => {
+    const ended = new Promise((done) => child.once("exit", done));
+    child.kill(signal);
+    await ended;
+  };
+  await start();
+  const own = (headers) => {
+    const { origin, ...rest } = headers;
+    return { ...rest, host: target.host, ...(origin && { origin: target.origin }) };
+  };
+  const middleman = createServer(async (asked, answer) => {
+    const path = normalize(decodeURIComponent(new URL(asked.url, "http://x").pathname));
+    if (isCut) return asked.socket.destroy();
+    if (path.startsWith("/api/")) {
+      const options = { host: target.hostname, port: target.port, path: asked.url, method: asked.method, headers: own(asked.headers) };
+      const forward = request(options, (told) => {
+        answer.writeHead(told.statusCode, told.headers);
+        told.pipe(answer);
+      });
+      forward.on("error", () => answer.destroy());
+      return asked.pipe(forward);
+    }
+    try {
+      const name = path === "/" ? "index.html" : path.slice(1);
+      const bytes = await readFile(join(DIST, name));
+      const body = name === "index.html" ? bytes.toString().replace("<head>", `<head>${MARK}`) : bytes;
+      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store" }).end(body);
+    } catch {
+      answer.writeHead(404).end();
+    }
+  });
+  middleman.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  middleman.on("upgrade", (asked, socket, head) => {
+    if (isCut) return socket.destroy();
+    const line = connect(target.port, target.hostname, () => {
+      const headers = Object.entries(own(asked.headers)).map(([name, value]) => `${name}: ${value}`);
+      line.write(`${asked.method} ${asked.url} HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n`);
+      line.write(head);
+      line.pipe(socket).pipe(line);
+    });
+    for (const [one, other] of [[line, socket], [socket, line]]) {
+      one.on("error", () => other.destroy());
+      one.on("close", () => other.destroy());
+    }
+  });
+  await new Promise((done) => middleman.listen(0, "127.0.0.1", done));
+  const origin = `http://127.0.0.1:${middleman.address().port}`;
+  const api = async (method, path, body, headers = {}) => {
+    const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } };
+    const answer = await fetch(`${target.origin}/api/v1/${path}`, { method, ...json });
+    const text = await answer.text();
+    assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
+    return text === "" ? undefined : JSON.parse(text);
+  };
+  return {
+    address: () => `${origin}/`,
+    // Asks the server past the page, as another program would.
+    api,
+    // A job of another program's.
+    submit: async (prompt, more = {}) => await api("POST", "jobs", { request: { prompt, ...more } }),
+    // Waits for the end of a job; returns it.
+    ended: async (id) => {
+      for (;;) {
+        const job = await api("GET", `jobs/${id}`);
+        if (["finished", "failed", "cancelled"].includes(job.state)) return job;
+        await new Promise((done) => setTimeout(done, 50));
+      }
+    },
+    // Nobody comes through, from now on or no longer.
+    cut: (is = true) => {
+      isCut = is;
+      if (is) for (const socket of sockets) socket.destroy();
+    },
+    // Ends the server and starts it again over the same folder.
+    restart: async (signal) => {
+      await stop(signal);
+      await start();
+    },
+    // Empties the queue and lets it go on.
+    calm: async () => {
+      await api("POST", "queue", { is_paused: false });
+      const { items } = await api("GET", "jobs?state=waiting,running");
+      await Promise.all(items.map(({ id }) => api("DELETE", `jobs/${id}`).catch(() => {})));
+    },
+    close: async () => {
+      middleman.close();
+      middleman.closeAllConnections();
+      await stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
 use crate::host::Host;
+use crate::http::sdapi::Runs;
 use crate::images::Store;
 use crate::metrics::Metrics;
 use crate::pulls::Pulls;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Tells those who wanted to hear that a job has ended.
     pub webhooks: Webhooks,
+    /// What clients of A1111's interface wait for.
+    pub sdapi: Runs,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

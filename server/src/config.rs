@@ -102,6 +102,11 @@ config! {
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.
         keep_jobs_days: u32 = 90;
     }
+    "openai" {
+        /// Names that clients of OpenAI's interface ask for, and the models that they get: `name=model`, or `name` for the usual
+        /// one. A name may end with `*` for whatever follows.
+        openai_models: List<String> = List(["dall-e-*", "gpt-image-*", "chatgpt-image-*"].map(str::to_owned).to_vec());
+    }
     "webhooks" {
         /// Hosts of your own that may be told when a job has ended, as `name` or `name:port`. They may be in a private network
         /// and be spoken to over plain http; all others must have public addresses and speak https.

@@ -25,6 +25,7 @@ pub mod images;
 pub mod job;
 pub mod logs;
 pub mod metrics;
+pub mod preferences;
 pub mod pulls;
 pub mod queue;
 pub mod reach;

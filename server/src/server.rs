@@ -109,6 +109,7 @@ impl Server {
             clock,
             metrics,
             webhooks,
+            sdapi: Default::default(),
         });
         tokio::spawn(webhooks::send::run(app.clone(), stopped));
         if let Some(address) = app.config.metrics_listen {

@@ -37,6 +37,13 @@ impl ApiError {
         Self { field: Some(field.into()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message) }
     }
 
+    /// The same without a prefix of its field, for interfaces in which nothing stands around it.
+    #[must_use]
+    pub fn without(mut self, prefix: &str) -> Self {
+        self.field = self.field.map(|field| field.strip_prefix(prefix).map_or(field.clone(), str::to_owned));
+        self
+    }
+
     /// There is nothing of that name: 404.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)

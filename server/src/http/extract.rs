@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use encaustic_protocol::{Entry, nearest};
 use serde::de::DeserializeOwned;
+use tokio_stream::StreamExt as _;
 
 use super::ApiError;
 use crate::auth::{Caller, Scope};
@@ -89,6 +90,33 @@ fn meant(problem: String) -> String {
     }
 }
 
+/// A body that means nothing: it is read and forgotten, so that the connection can be used again.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyBody;
+
+/// The most bytes of a body that is forgotten.
+const FORGOTTEN: usize = 64 << 20;
+
+impl<S: Send + Sync> FromRequest<S> for AnyBody {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let mut body = request.into_body().into_data_stream();
+        let drain = async {
+            let mut read = 0;
+            while let Some(Ok(bytes)) = body.next().await {
+                read += bytes.len();
+                if read > FORGOTTEN {
+                    break;
+                }
+            }
+        };
+        // Who takes longer loses his connection, and nothing else.
+        let _ = tokio::time::timeout(BODY_TIME, drain).await;
+        Ok(Self)
+    }
+}
+
 /// The parameters after the `?`.
 #[derive(Clone, Copy, Debug)]
 pub struct Params<T>(pub T);
@@ -155,6 +183,17 @@ impl Caller {
         }
         let message = format!("this key may not do that: it lacks the scope `{scope}`; use one that has it");
         Err(ApiError::new(StatusCode::FORBIDDEN, "scope", message))
+    }
+
+    /// Refuses what he may not do with any of these scopes.
+    ///
+    /// # Errors
+    /// 403 that names the first.
+    pub fn needs_any(&self, scopes: &[Scope]) -> Result<(), ApiError> {
+        match scopes.first() {
+            Some(first) if !scopes.iter().any(|scope| self.may(*scope)) => self.needs(*first),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses to let him change what is another's.

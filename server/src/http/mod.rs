@@ -7,18 +7,25 @@
 pub mod catalog;
 pub mod collections;
 pub mod devices;
+pub mod dialect;
+pub mod errand;
 pub mod error;
 pub mod events;
 pub mod extract;
+pub mod fields;
 mod health;
 pub mod images;
 pub mod jobs;
 pub mod models;
+pub mod openai;
+pub mod picture;
 pub mod queue;
 pub mod schema;
+pub mod sdapi;
 pub mod server;
 pub mod submit;
 mod watching;
+pub mod webhooks;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -48,8 +55,11 @@ fn routes() -> OpenApiRouter<App> {
         .merge(images::routes())
         .merge(jobs::routes())
         .merge(models::routes())
+        .merge(openai::routes())
         .merge(queue::routes())
+        .merge(sdapi::routes())
         .merge(server::routes())
+        .merge(webhooks::routes())
 }
 
 fn router(app: &App) -> Router {
@@ -59,6 +69,7 @@ fn router(app: &App) -> Router {
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(identify))
+        .layer(from_fn(dialect::speak))
         .layer(from_fn_with_state(app.clone(), watching::watch))
         .with_state(app.clone())
 }

@@ -13,6 +13,8 @@ mod images_files;
 mod images_paths;
 mod images_store;
 mod images_upload;
+mod openai;
 mod operations;
+mod sdapi;
 mod webhooks;
 mod work;

@@ -159,6 +159,31 @@ fn what_is_not_taken_is_sent_again() {
 }
 
 #[test]
+fn deliveries_are_listed_and_repeated() {
+    let receiver = Receiver::start(&["500 Broken", "200 OK"]);
+    let trial = trial(&[receiver.address], &[]);
+    let job = cancelled(&trial, &receiver.url());
+    settled(&trial, job);
+    let path = format!("/api/v1/jobs/{}/webhooks", job.0);
+    let listed = trial.get(&path).json();
+    let id = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!((&listed["items"][0]["state"], &listed["items"][0]["status"]), (&"failed".into(), &500.into()));
+    let again = trial.post(&format!("{path}/{id}/send"), &Value::Null);
+    assert_eq!((again.status, &again.json()["state"]), (202, &"waiting".into()));
+    trial.until("it was taken", || (trial.get(&path).json()["items"][0]["state"] == "delivered").then_some(()));
+    assert!(receiver.got().iter().all(|message| message.header("webhook-id") == id));
+    assert!(trial.get("/api/v1/webhooks/secret").json()["secret"].as_str().unwrap().starts_with("whsec_"));
+    for (path, status) in [
+        (format!("{path}/msg_none/send"), 404),
+        ("/api/v1/jobs/999/webhooks/x/send".to_owned(), 404),
+        (format!("/api/v1/jobs/{}/webhooks/{id}/send", job.0 + 1), 404),
+    ] {
+        assert_eq!(trial.post(&path, &Value::Null).status, status, "{path}");
+    }
+    assert_eq!(trial.get("/api/v1/jobs/999/webhooks").status, 404);
+}
+
+#[test]
 fn a_receiver_can_ask_for_time() {
     let receiver = Receiver::start(&["429 Slowly\r\nretry-after: 3600"]);
     let trial = trial(&[receiver.address], &[1]);

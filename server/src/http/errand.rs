@@ -1,0 +1,135 @@
+//! Jobs that somebody waits for on an open connection: when he hangs up they are taken back.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use encaustic_protocol::{Failure, FailureKind, JobId};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{ApiError, submit};
+use crate::App;
+use crate::auth::Caller;
+use crate::events::{Event, News};
+use crate::job::{Job, NewJob, State};
+use crate::queue::QueueError;
+
+/// Jobs on their way, for one client's request.
+pub struct Errand {
+    app: App,
+    jobs: Vec<JobId>,
+    news: broadcast::Receiver<Arc<Event>>,
+    is_over: bool,
+    is_stopping: bool,
+}
+
+/// What there is to know of an errand.
+#[derive(Debug)]
+pub enum Word {
+    /// Something happened to one of its jobs, or may have.
+    News,
+    /// All of its jobs have ended.
+    Over(Vec<Job>),
+}
+
+impl Errand {
+    /// Submits jobs, all or none.
+    ///
+    /// # Errors
+    /// As [`submit::submit`].
+    pub async fn begin(app: &App, caller: &Caller, wishes: Vec<NewJob>) -> Result<Self, ApiError> {
+        // From here on nothing is missed.
+        let news = app.hub.follow();
+        let mut errand = Self { app: app.clone(), jobs: Vec::new(), news, is_over: false, is_stopping: false };
+        for wish in wishes {
+            // If one is refused, the errand is dropped and with it go those before.
+            let submitted = submit::submit(app, caller, wish, None).await;
+            errand.jobs.push(submitted.map_err(|error| error.without("request."))?.job.id);
+        }
+        Ok(errand)
+    }
+
+    /// Its jobs.
+    pub fn jobs(&self) -> &[JobId] {
+        &self.jobs
+    }
+
+    /// Waits until something happens.
+    ///
+    /// # Errors
+    /// If the server ends and jobs will be begun again after its next start; they stay in the queue then.
+    pub async fn next(&mut self) -> Result<Word, ApiError> {
+        let ids = self.jobs.clone();
+        let read = self.app.blocking(move |app| {
+            let jobs: Result<Vec<Job>, QueueError> = ids.iter().map(|id| app.queue.job(*id)).collect();
+            jobs.map_err(ApiError::from)
+        });
+        let jobs = read.await?;
+        if jobs.iter().all(|job| job.state.is_last()) {
+            self.is_over = true;
+            return Ok(Word::Over(jobs));
+        }
+        if self.is_stopping && jobs.iter().any(|job| job.state == State::Waiting) {
+            self.is_over = true;
+            let message =
+                "the server is about to end; the job goes on after its next start, and its pictures will be in the gallery";
+            return Err(ApiError { retry_secs: Some(10), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message) });
+        }
+        loop {
+            tokio::select! {
+                () = self.app.until_stopped(), if !self.is_stopping => {
+                    self.is_stopping = true;
+                    return Ok(Word::News);
+                }
+                heard = self.news.recv() => match heard {
+                    Ok(event) if matches!(&event.news, News::Job { job, .. } if self.jobs.contains(job)) => return Ok(Word::News),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return Ok(Word::News),
+                    Err(RecvError::Closed) => return Err(ApiError::internal("the server is ending")),
+                },
+            }
+        }
+    }
+
+    /// Waits for the end of all of its jobs.
+    ///
+    /// # Errors
+    /// As [`Errand::next`].
+    pub async fn wait(mut self) -> Result<Vec<Job>, ApiError> {
+        loop {
+            if let Word::Over(jobs) = self.next().await? {
+                return Ok(jobs);
+            }
+        }
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_over {
+            return;
+        }
+        let (app, jobs) = (self.app.clone(), std::mem::take(&mut self.jobs));
+        runtime.spawn_blocking(move || {
+            for job in jobs {
+                match app.queue.cancel(job) {
+                    Ok(_) => tracing::info!(job = job.0, "job {} is taken back: nobody waits for it any more", job.0),
+                    // It has ended.
+                    Err(QueueError::Over { .. } | QueueError::Unknown(_)) => {}
+                    Err(error) => tracing::warn!(job = job.0, "job {} cannot be taken back: {error}", job.0),
+                }
+            }
+        });
+    }
+}
+
+/// What is answered for a job that came to nothing.
+pub fn failed(failure: &Failure) -> ApiError {
+    let status = match failure.kind {
+        FailureKind::Invalid | FailureKind::Model => StatusCode::UNPROCESSABLE_ENTITY,
+        FailureKind::Busy => StatusCode::TOO_MANY_REQUESTS,
+        FailureKind::Device | FailureKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    ApiError::new(status, "failed", failure.message.clone())
+}

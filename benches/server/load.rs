@@ -281,7 +281,7 @@ async fn latencies(trial: &Trial, title: &str, meanwhile: impl Future<Output = O
 
 /// Draws until some seconds are over.
 async fn draw(trial: &Trial, seconds: u64) -> Outcome<()> {
-    let number = submit(&trial.address, 150).await?;
+    let number = submit(&trial.address, 500).await?;
     sleep(Duration::from_secs(seconds)).await;
     let answer = ask(&trial.address, "DELETE", &format!("/api/v1/jobs/{number}"), None).await?;
     if answer.status == 409 {

@@ -6,7 +6,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::served::Served;
@@ -55,6 +57,33 @@ fn a_job_is_drawn_as_the_command_draws_it() {
     let devices = served.get("/api/v1/devices").unwrap().json();
     assert_eq!(devices["items"][0]["model"], "demo", "{devices}");
     assert!(devices["items"][0]["memory"]["used"].as_u64() > Some(1 << 20), "{devices}");
+}
+
+#[test]
+fn two_workers_draw_at_once() {
+    let served = Served::start(&scratch("serve-two"), &["--devices", "cpu,cpu"]);
+    let jobs = [1, 2].map(|seed| served.job(&json!({"request": {"prompt": PROMPT, "seed": seed, "steps": 30}})));
+    let jobs = jobs.map(|job| served.ended(job));
+    let [started, ended] = ["started", "ended"].map(|key| jobs.each_ref().map(|job| job[key].as_i64().unwrap()));
+    assert!(started.iter().max() < ended.iter().min(), "each began before any ended: {jobs:?}");
+    let mut devices = jobs.map(|job| job["device"].as_str().unwrap().to_owned());
+    devices.sort();
+    assert_eq!(devices, ["cpu", "cpu#2"]);
+}
+
+#[test]
+fn without_a_command_it_serves() {
+    let data = scratch("serve-plain");
+    let mut command = command();
+    let command = command.arg("--json").env("ENCAUSTIC_LISTEN", "127.0.0.1:0").env("ENCAUSTIC_OPEN", "false");
+    let command = command.env("ENCAUSTIC_DATA", &data).env("ENCAUSTIC_DEVICES", "cpu");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("{\"address\":\"http://127.0.0.1:"), "{line}");
+    assert!(data.join("encaustic.db").exists());
 }
 
 #[test]

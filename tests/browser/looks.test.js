@@ -90,7 +90,7 @@ for (const colorScheme of ["dark", "light"]) {
 
 for (const colorScheme of ["dark", "light"]) {
   test(`every panel of a server's page can be used by everybody, ${colorScheme}`, async () => {
-    const server = await serveRemote();
+    const server = await serveRemote("devices=all");
     const context = await visit(browser, { colorScheme, reducedMotion: "reduce" });
     try {
       for (const prompt of PROMPTS) await server.submit(prompt, { width: 512, height: 512 });

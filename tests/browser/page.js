@@ -86,7 +86,10 @@ export class Tab {
     tab.page = await context.newPage();
     tab.page.on("pageerror", (error) => tab.complaints.push(String(error)));
     tab.page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) tab.complaints.push(message.text());
+      const complaint = `${message.text()} ${message.location().url}`;
+      // A look at a job that has ended meanwhile.
+      const isLate = /404.*\/jobs\/\d+\/preview$/.test(complaint);
+      if (["error", "warning"].includes(message.type()) && !isLate) tab.complaints.push(complaint);
     });
     tab.page.setDefaultTimeout(15_000);
     await tab.page.goto(address);
@@ -118,8 +121,9 @@ export class Tab {
     await this.page.getByText(words).filter({ visible: true }).first().waitFor({ state: "hidden" });
   }
 
-  // Fetches and loads a model of the list, through the look.
+  // Fetches and loads a model of the list, through the look. A server's page has one by itself.
   async load(title = "Encaustic's model in the box") {
+    if ((await this.page.locator("meta[name='encaustic-server']").count()) > 0) return await this.page.locator(".model-chip.is-ready").waitFor();
     await this.panel("Models");
     await this.button(`Load ${title}`, { exact: true }).first().click();
     await this.dialog.getByRole("button", { name: /^(Fetch and load|Load)$/ }).click();

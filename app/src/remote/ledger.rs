@@ -76,7 +76,6 @@ pub struct Ledger {
     entries: Vec<Entry>,
     /// The last stored event that was heard.
     last: Option<u64>,
-    recalled: u64,
     keys: u64,
 }
 
@@ -85,12 +84,10 @@ impl Ledger {
     pub fn new(token: String, kept: &str) -> Self {
         let mut entries: Vec<Entry> = serde_json::from_str(kept).unwrap_or_default();
         entries.truncate(MOST);
-        let mut recalled = 0;
-        for entry in &mut entries {
-            entry.job = JobId(RECALLED + recalled);
-            recalled += 1;
+        for (number, entry) in (RECALLED..).zip(&mut entries) {
+            entry.job = JobId(number);
         }
-        Self { token, entries, last: None, recalled, keys: 0 }
+        Self { token, entries, last: None, keys: 0 }
     }
 
     /// What is to be kept for the next visit of this tab.
@@ -119,16 +116,6 @@ impl Ledger {
             });
         }
         Wish { job, key, wish }
-    }
-
-    /// A job that somebody else's press has made ours: a second try of one.
-    pub fn adopt(&mut self, server: JobId, wish: NewJob) -> JobId {
-        let job = JobId(RECALLED + self.recalled);
-        self.recalled += 1;
-        self.keys += 1;
-        let key = format!("{}-{}", self.token, self.keys);
-        self.entries.push(Entry { job, key, server: Some(server), wish, is_unwanted: false, next: 0, rank: 0 });
-        job
     }
 
     /// The wishes that the server has not answered.
@@ -199,11 +186,6 @@ impl Ledger {
         self.entries.iter().find(|entry| entry.server == Some(server)).map(|entry| entry.job)
     }
 
-    /// The number after which events are new.
-    pub fn last(&self) -> Option<u64> {
-        self.last
-    }
-
     /// Something for the page, in its own numbers. After the last of a job nothing more is told of it.
     pub fn tell(&mut self, job: JobId, change: Change) -> Option<Event> {
         let at = self.entries.iter().position(|entry| entry.job == job)?;
@@ -269,7 +251,6 @@ mod tests {
         ] {
             assert_eq!(ledger.hear(&event(seq, is_live, job, change)).is_some(), is_news, "{seq} {is_live} {job}");
         }
-        assert_eq!(ledger.last(), Some(7));
         assert!(ledger.tell(JobId(1), finished).is_some());
         assert_eq!(ledger.tell(JobId(1), Change::Cancelled), None);
         assert_eq!(ledger.kept(), "[]");
@@ -289,7 +270,6 @@ mod tests {
         assert_eq!(unanswered.key, "t-2");
         assert!(unanswered.job.0 >= RECALLED);
         assert_eq!(after.submit(JobId(1), wish("three")).key, "u-1");
-        assert!(after.adopt(JobId(90), wish("again")).0 > unanswered.job.0);
     }
 
     #[test]

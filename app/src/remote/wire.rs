@@ -312,7 +312,7 @@ pub struct Setting {
     /// What it is for.
     pub help: String,
     /// Whether it can be changed while the server runs.
-    pub is_changeable: bool,
+    pub can_change: bool,
 }
 
 /// The settings of the server.

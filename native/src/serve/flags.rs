@@ -25,7 +25,8 @@ fn option(entry: &Entry) -> Arg {
     }
     let flag = entry.flag();
     let option = Arg::new(entry.id).long(flag.trim_start_matches("--").to_owned()).value_name("VALUE").help(help);
-    let option = option.help_heading(heading(entry.section));
+    // Given twice, as by a script around this program, the last one counts.
+    let option = option.help_heading(heading(entry.section)).overrides_with(entry.id);
     // `--open` alone means yes.
     if is_switch { option.num_args(0..=1).default_missing_value("true").value_name("true|false") } else { option }
 }

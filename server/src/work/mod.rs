@@ -18,6 +18,7 @@ mod pulse;
 mod watch;
 mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -177,7 +178,13 @@ async fn ring(app: App) {
 /// Finds the devices that are meant and puts somebody at each.
 fn hire(app: &App) {
     let wanted = &app.config.devices.0;
-    let found = || app.host.devices();
+    let found = || {
+        // Drivers are asked, and what they do is not ours.
+        catch_unwind(AssertUnwindSafe(|| app.host.devices())).unwrap_or_else(|_| {
+            tracing::error!("a driver broke down while devices were looked for; name those that work with `--devices`");
+            Vec::new()
+        })
+    };
     for (name, candidates) in desks(wanted, &found) {
         if app.crew.is_closing() {
             return;

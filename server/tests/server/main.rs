@@ -14,6 +14,7 @@ mod images_store;
 mod images_upload;
 mod openai;
 mod operations;
+mod queue;
 mod sdapi;
 mod webhooks;
 mod work;

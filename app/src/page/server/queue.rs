@@ -66,6 +66,8 @@ impl Server {
     async fn ask_queue(self) -> Result<(), Trouble> {
         let counts = api::counts().await?;
         let mut jobs = api::jobs("running", MOST_WAITING).await?;
+        // In the order in which they were asked for: they keep their places while they run.
+        jobs.sort_by_key(|job| job.id);
         jobs.extend(api::jobs("waiting", MOST_WAITING).await?);
         jobs.extend(api::jobs("failed,cancelled", MOST_ENDED).await?);
         // One that went on between two questions is in two answers.

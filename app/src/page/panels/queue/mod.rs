@@ -56,6 +56,12 @@ fn Inside(studio: Studio, server: Server) -> impl IntoView {
             .get()
             .then(|| view! { <Button tone icon=icon on_press=move || server.pause(studio, !is_paused)>{words}</Button> })
     };
+    // A long queue is not shown to its end.
+    let more = move || {
+        let all = usize::try_from(server.counts.with(|counts| counts.waiting)).unwrap_or(usize::MAX);
+        let left = all.saturating_sub(waiting.with(Vec::len));
+        (left > 0 && waiting.with(|waiting| !waiting.is_empty())).then(|| format!("and {left} more"))
+    };
     let is_empty = Memo::new(move |_| running.with(Vec::is_empty) && waiting.with(Vec::is_empty));
     // The job that is being dragged.
     let dragged = RwSignal::new(None::<JobId>);
@@ -84,6 +90,7 @@ fn Inside(studio: Studio, server: Server) -> impl IntoView {
                             <Waiting studio server id dragged />
                         </For>
                     </ol>
+                    <p class="hint line-more">{more}</p>
                 </section>
                 <Show when=move || is_empty.get()>
                     <Empty icon=QUEUE title="Nothing to do">

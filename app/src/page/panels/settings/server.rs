@@ -5,7 +5,7 @@ use serde_json::json;
 use wasm_bindgen_futures::spawn_local;
 
 use crate::form;
-use crate::page::server::{Server, api};
+use crate::page::server::{Link, Server, api};
 use crate::page::studio::{Studio, sentence};
 use crate::page::widgets::{Button, ButtonSize, Field, Toggle};
 use crate::remote::wire::{Setting, Settings};
@@ -40,11 +40,21 @@ pub fn OfServer(
             ask();
         }
     });
-    let changeable = move || settings.get().into_iter().filter(|setting| setting.is_changeable).collect::<Vec<_>>();
-    let fixed = move || settings.get().into_iter().filter(|setting| !setting.is_changeable).collect::<Vec<_>>();
+    let changeable = move || settings.get().into_iter().filter(|setting| setting.can_change).collect::<Vec<_>>();
+    let fixed = move || settings.get().into_iter().filter(|setting| !setting.can_change).collect::<Vec<_>>();
     let key = |setting: &Setting| (setting.id.clone(), setting.value.clone());
     let version = move || server.about.with(|about| about.version.clone());
     let client = move || server.about.with(|about| about.client.clone().unwrap_or_else(|| "nobody that it knows".to_owned()));
+    // Whoever sits at the machine itself has not signed in.
+    let is_guest = Memo::new(move |_| server.about.with(|about| about.client.as_ref().is_some_and(|client| client != "local")));
+    let sign_out = move || {
+        spawn_local(async move {
+            match server.heard(api::delete("session").await) {
+                Ok(()) => server.link.set(Link::SignedOut),
+                Err(trouble) => studio.complain(trouble.failure().message),
+            }
+        });
+    };
     let fact = |setting: Setting| {
         view! {
             <div class="facts-row">
@@ -66,6 +76,11 @@ pub fn OfServer(
                     <dd>{client}</dd>
                 </div>
             </dl>
+            <Show when=move || is_guest.get()>
+                <div class="row">
+                    <Button on_press=sign_out>"Sign out"</Button>
+                </div>
+            </Show>
             <p class="models-bad" role="alert">{move || wrong.get()}</p>
             <For each=changeable key=key let:setting>
                 <One studio server setting on_done=Callback::new(move |()| ask()) />

@@ -20,6 +20,7 @@ pub mod info;
 pub mod info_file;
 pub mod info_packed;
 pub mod interrupt;
+pub mod key;
 pub mod library;
 pub mod machine;
 pub mod mapped;

@@ -50,7 +50,7 @@ pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Cl
     let begun = Instant::now();
     let hold = app.crew.holds.add(token);
     app.crew.live.begin(job.id, name.clone());
-    let timeout = job.wish.timeout_secs.unwrap_or(app.config.timeout_secs);
+    let timeout = job.wish.timeout_secs.unwrap_or(app.settings.now().timeout_secs);
     let deadline = (timeout > 0).then(|| begun + Duration::from_secs(timeout.into()));
     let mut follow = Follow::new(app, desk, &hold, deadline, job.wish.request.batch.max(1));
     // What is left behind by a panic is the engine's, and that is dropped.

@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod caption;
 pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod devices;
 pub mod dump;

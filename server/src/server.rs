@@ -128,6 +128,7 @@ impl Server {
             webhooks,
             sdapi: Default::default(),
         });
+        tokio::spawn(images::upkeep::run(app.clone()));
         tokio::spawn(webhooks::send::run(app.clone(), stopped));
         if let Some(address) = app.config.metrics_listen {
             let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;

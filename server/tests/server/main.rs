@@ -7,6 +7,7 @@ mod support;
 mod api;
 mod auth;
 mod basics;
+mod docs;
 mod events;
 mod http_safety;
 mod images;

@@ -39,6 +39,8 @@ pub(super) fn head() -> OpenApi {
         ("access", "Keys and sessions."),
         ("server", "The server itself."),
         ("operations", "For whoever watches over it."),
+        ("A1111", "For programs that were written for A1111's interface; errors have its form."),
+        ("OpenAI", "For programs that were written for OpenAI's images; errors have its form."),
     ];
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     OpenApiBuilder::new()

@@ -103,6 +103,7 @@ pub struct Page {
 
 /// The models that pictures were made with.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ImageModels)]
 pub struct Models {
     /// The most used first.
     pub items: Vec<ModelCount>,

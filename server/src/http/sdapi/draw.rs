@@ -23,6 +23,7 @@ use crate::time::Millis;
 
 /// Pictures.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = A1111Drawn)]
 pub(super) struct Drawn {
     /// The files in Base64.
     images: Vec<String>,

@@ -30,6 +30,7 @@ pub(super) fn large() -> OpenApiRouter<App> {
 
 /// How a picture was made.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = A1111PngInfo)]
 pub(super) struct PngInfo {
     /// The text that says so; empty if there is none.
     info: String,

@@ -17,6 +17,7 @@ use crate::http::extract::AnyBody;
 
 /// A sampler.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = A1111Sampler)]
 pub(super) struct Sampler {
     #[schema(example = "DPM++ 2M")]
     name: String,
@@ -27,6 +28,7 @@ pub(super) struct Sampler {
 
 /// A schedule.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = A1111Scheduler)]
 pub(super) struct Scheduler {
     #[schema(example = "karras")]
     name: String,
@@ -38,6 +40,7 @@ pub(super) struct Scheduler {
 
 /// How a picture can be enlarged.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = A1111Upscaler)]
 pub(super) struct Upscaler {
     name: &'static str,
     model_name: Option<String>,

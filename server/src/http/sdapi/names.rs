@@ -13,6 +13,7 @@ const DIGITS: usize = 10;
 
 /// A model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = A1111Model)]
 pub(super) struct SdModel {
     /// What options and overrides call it.
     #[schema(example = "demo [6ce0161689]")]

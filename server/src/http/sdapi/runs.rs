@@ -77,6 +77,7 @@ impl Runs {
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(as = A1111Progress)]
 pub(super) struct Progress {
     /// From 0 to 1; 0 when nothing runs.
     progress: f64,
@@ -91,6 +92,7 @@ pub(super) struct Progress {
 
 /// Where a run is.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(as = A1111State)]
 pub(super) struct RunState {
     skipped: bool,
     interrupted: bool,

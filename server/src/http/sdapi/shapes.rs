@@ -4,6 +4,7 @@ use utoipa::ToSchema;
 
 /// What is answered when something is wrong.
 #[derive(Debug, ToSchema)]
+#[schema(as = A1111Problem)]
 pub struct Problem {
     /// What kind of error.
     #[schema(example = "RequestValidationError")]
@@ -20,6 +21,7 @@ pub struct Problem {
 
 /// A picture's file.
 #[derive(Debug, ToSchema)]
+#[schema(as = A1111Image)]
 pub struct OneImage {
     /// In Base64, or as a `data:` URI.
     pub image: String,
@@ -27,6 +29,7 @@ pub struct OneImage {
 
 /// What is to be drawn. Further fields that A1111 has are read too.
 #[derive(Debug, ToSchema)]
+#[schema(as = A1111Txt2Img)]
 pub struct Txt2Img {
     /// What the picture shows.
     #[schema(default = "", max_length = 16384, example = "a lighthouse at dusk")]

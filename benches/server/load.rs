@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,6 +94,12 @@ async fn ask(address: &str, method: &str, path: &str, body: Option<&Value>) -> i
 
 fn job(steps: u32) -> Value {
     json!({"request": {"prompt": "a red circle above a blue square", "steps": steps, "width": 128, "height": 128}})
+}
+
+/// Milliseconds since 1970.
+fn tomorrow() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now + Duration::from_secs(24 * 60 * 60)).as_millis()
 }
 
 /// Submits a job; returns its number.
@@ -230,7 +236,13 @@ async fn again(
     while !ended.load(Ordering::Relaxed) {
         let begun = Instant::now();
         match ask(&address, method, path, body.as_ref()).await {
-            Ok(answer) if answer.status < 500 => times.add(begun),
+            Ok(answer) if answer.status < 300 => {
+                times.add(begun);
+                // What was submitted makes room for the next.
+                if let Some(job) = answer.head.split("\r\nlocation: ").nth(1).and_then(|rest| rest.lines().next()) {
+                    let _ = ask(&address, "DELETE", job, None).await;
+                }
+            }
             _ => wrong += 1,
         }
         sleep(Duration::from_millis(20)).await;
@@ -251,7 +263,7 @@ async fn latencies(trial: &Trial, title: &str, meanwhile: impl Future<Output = O
         ("GET", "/api/v1/images?limit=100", None),
         ("GET", "/api/v1/images?q=red", None),
         ("GET", "/sdapi/v1/progress", None),
-        ("POST", "/api/v1/jobs", Some(json!({"request": {"prompt": "later", "steps": 1}, "not_before": 4_000_000_000_000_u64}))),
+        ("POST", "/api/v1/jobs", Some(json!({"request": {"prompt": "later", "steps": 1}, "not_before": tomorrow()}))),
     ];
     let running = asked.clone().map(|(method, path, body)| {
         let (address, ended) = (trial.address.clone(), Arc::clone(&ended));
@@ -269,7 +281,7 @@ async fn latencies(trial: &Trial, title: &str, meanwhile: impl Future<Output = O
 
 /// Draws until some seconds are over.
 async fn draw(trial: &Trial, seconds: u64) -> Outcome<()> {
-    let number = submit(&trial.address, 150).await?;
+    let number = submit(&trial.address, 500).await?;
     sleep(Duration::from_secs(seconds)).await;
     let answer = ask(&trial.address, "DELETE", &format!("/api/v1/jobs/{number}"), None).await?;
     if answer.status == 409 {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::settings::{BenchSettings, Settings};
-use crate::{models, rm, serve};
+use crate::{key, models, rm, serve};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,6 +84,12 @@ pub enum Command {
     /// Serve the page, its interfaces for programs and a queue; without any command, too
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Args),
+    /// Print the settings of the server with their help, or as they would be here
+    #[command(after_help = crate::config::EXAMPLES)]
+    Config(crate::config::Options),
+    /// Make, list and revoke the API keys of the server
+    #[command(after_help = key::EXAMPLES)]
+    Key(key::Options),
     /// Make pictures from a prompt
     #[command(after_help = GENERATE_EXAMPLES)]
     Generate(Box<Generate>),

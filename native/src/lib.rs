@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod caption;
 pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod devices;
 pub mod dump;
@@ -20,6 +21,7 @@ pub mod info;
 pub mod info_file;
 pub mod info_packed;
 pub mod interrupt;
+pub mod key;
 pub mod library;
 pub mod machine;
 pub mod mapped;

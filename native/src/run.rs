@@ -7,7 +7,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::{bench, devices, generate, import, info, library, models, png_info, pull, rm, samplers, serve, terminal, verify};
+use crate::{
+    bench, config, devices, generate, import, info, key, library, models, png_info, pull, rm, samplers, serve, terminal, verify,
+};
 
 /// Runs a command.
 ///
@@ -23,6 +25,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     trace(cli.verbose);
     match command {
         Command::Serve(args) => serve::run(&args, cli.verbose, cli.json),
+        Command::Config(options) => config::run(&options, cli.json),
+        Command::Key(args) => key::run(&args, cli.json),
         Command::Generate(args) => generate::run(&args, cli.json),
         Command::Bench(args) => bench::run(&args, cli.json),
         Command::Devices => devices::run(cli.json),

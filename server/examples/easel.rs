@@ -132,7 +132,9 @@ impl Engine for Canvas {
     }
 
     fn draw(&mut self, request: &Request, care: Care, watch: &mut dyn Watch) -> Result<Drawn, Broken> {
-        let has = |wanted: &str| request.prompt.split_whitespace().any(|word| word == wanted);
+        // In the negative prompt they are not seen where prompts are shown.
+        let words = || request.prompt.split_whitespace().chain(request.negative.split_whitespace());
+        let has = |wanted: &str| words().any(|word| word == wanted);
         if has("fail") {
             let message = "the GPU has too little memory for this picture; make it smaller".to_owned();
             return Err(Broken::Failed(Failure { kind: FailureKind::Device, message }));

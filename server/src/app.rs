@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::auth::Keys;
 use crate::config::Config;
 use crate::db::Db;
 use crate::events::Hub;
@@ -14,6 +15,7 @@ use crate::images::Store;
 use crate::metrics::Metrics;
 use crate::pulls::Pulls;
 use crate::queue::Queue;
+use crate::settings::Settings;
 use crate::time::Clock;
 use crate::webhooks::Webhooks;
 use crate::work::Crew;
@@ -24,7 +26,7 @@ pub struct App(Arc<Parts>);
 
 /// The parts.
 pub struct Parts {
-    /// The settings.
+    /// The settings, as they were at the start.
     pub config: Config,
     /// The folder of the database and the pictures.
     pub data: PathBuf,
@@ -40,8 +42,14 @@ pub struct Parts {
     pub hub: Hub,
     /// The devices, and how it stands with what runs.
     pub crew: Arc<Crew>,
+    /// The settings that change while it runs.
+    pub settings: Settings,
+    /// Who may ask for what.
+    pub keys: Keys,
     /// Models on their way into the library.
     pub pulls: Pulls,
+    /// Room for those who follow events.
+    pub seats: Arc<Semaphore>,
     /// Becomes true when the server is about to end.
     pub stopped: watch::Receiver<bool>,
     /// The time.

@@ -56,6 +56,14 @@ config! {
         /// Serve the page from this folder instead of the one inside the program.
         page: Option<PathBuf> = None;
     }
+    "access" {
+        /// Want an API key of everybody, also at this machine. Behind a reverse proxy, whoever comes through it needs one anyway.
+        require_key: bool = false;
+        /// How many requests a minute a key may make that says nothing else; 0 for any number.
+        key_rate: u32 = 600;
+        /// How many connections may be open at the same time; others wait.
+        connections: u32 = 4096;
+    }
     "data" {
         /// Where the database and the pictures are kept; empty for the usual place of this system.
         data: Option<PathBuf> = None;

@@ -15,6 +15,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("queue", include_str!("queue/schema.sql")),
     ("images", include_str!("images/schema.sql")),
     ("webhooks", include_str!("webhooks/schema.sql")),
+    ("auth", include_str!("auth/schema.sql")),
     ("preferences", include_str!("preferences.sql")),
 ];
 

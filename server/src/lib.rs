@@ -31,6 +31,7 @@ pub mod queue;
 pub mod reach;
 pub mod secrets;
 pub mod server;
+pub mod settings;
 pub mod telemetry;
 pub mod time;
 pub mod webhooks;

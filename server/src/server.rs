@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::app::Parts;
+use crate::auth::Keys;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::events::Hub;
@@ -18,6 +19,7 @@ use crate::images::{Store, StoreError};
 use crate::pulls::Pulls;
 use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
+use crate::settings::Settings;
 use crate::webhooks::Webhooks;
 use crate::work::Crew;
 use crate::{App, http, images, time, webhooks};
@@ -33,6 +35,12 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Others could reach it, and nothing would stop them.
+    #[error(
+        "{0}: there is no API key, so the server does not start where one is required: make one with `encaustic key add NAME \
+         --scopes admin,generate,read`, or listen on this machine alone with --listen 127.0.0.1:{port}", port = .0.port()
+    )]
+    Open(SocketAddr),
     /// The address for metrics is taken, or not this machine's.
     #[error("{address}: {source}; give another with --metrics-listen")]
     Metrics {
@@ -89,6 +97,12 @@ impl Server {
         queue.reclaim(true)?;
         let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
+        let settings = Settings::open(Arc::clone(&db), config.clone())?;
+        let seats = Arc::new(Semaphore::new(config.connections.max(1) as usize));
+        let keys = Keys::new(Arc::clone(&db), clock.clone());
+        if (config.require_key || !address.ip().to_canonical().is_loopback()) && keys.is_empty()? {
+            return Err(StartError::Open(address));
+        }
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -104,6 +118,9 @@ impl Server {
             images,
             hub,
             crew: Arc::default(),
+            keys,
+            seats,
+            settings,
             pulls: Pulls::default(),
             stopped: stopped.clone(),
             clock,
@@ -111,6 +128,7 @@ impl Server {
             webhooks,
             sdapi: Default::default(),
         });
+        tokio::spawn(images::upkeep::run(app.clone()));
         tokio::spawn(webhooks::send::run(app.clone(), stopped));
         if let Some(address) = app.config.metrics_listen {
             let listener = TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })?;
@@ -128,7 +146,7 @@ impl Server {
 
     /// Ends it: no job is begun any more, those that run have `shutdown_secs` to finish, or are put back into the queue.
     pub async fn stop(self) {
-        let patience = Duration::from_secs(self.app.config.shutdown_secs.into());
+        let patience = Duration::from_secs(self.app.settings.now().shutdown_secs.into());
         let crew = Arc::clone(&self.app.crew);
         // Whoever follows still hears how the last job ends. A panic in there leaves the jobs for the next start.
         let _ = tokio::task::spawn_blocking(move || crew.stop(patience)).await;

@@ -1,41 +1,40 @@
-// The page behind a server. The server is a real one with a quick engine (`server/examples/easel.rs`): its queue, its database and
-// its interfaces are what ships. Before it stands a middleman who hands out the page of `dist` and can cut the line.
+// The page behind a server. The server is a real one, mostly with a quick engine (`server/examples/easel.rs`): its queue, its
+// database and its interfaces are what ships. Before it stands a middleman who hands out the page of `dist` and can cut the line.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
-import { promisify } from "node:util";
 import { DIST, TYPES } from "./page.js";
-import { ROOT } from "./program.js";
+import { executable, program } from "./program.js";
 
 const MARK = '<meta name="encaustic-server" content="1">';
 
-// The program: built once, unless somebody says where it is.
-let built;
-async function program() {
-  if (process.env.ENCAUSTIC_EASEL) return process.env.ENCAUSTIC_EASEL;
-  built ??= promisify(execFile)(
-    "cargo",
-    ["build", "--release", "--locked", "--quiet", "-p", "encaustic-server", "--example", "easel", "--message-format", "json"],
-    { cwd: ROOT, maxBuffer: 1 << 28 },
-  );
-  const { stdout } = await built;
-  const made = stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
-  return made.find(({ executable, target }) => executable && target?.name === "easel").executable;
-}
+// A server with the quick engine, over a folder of its own, with settings as `id=value`.
+export const serveRemote = (...settings) =>
+  behind(async (folder, more) => {
+    const easel = await executable("easel", "ENCAUSTIC_EASEL", "-p", "encaustic-server", "--example", "easel");
+    return [easel, ["127.0.0.1:0", folder, ...settings, ...more]];
+  });
 
-// Starts a server over a folder of its own, with settings as `id=value`.
-export async function serveRemote(...settings) {
+// The program that people get, drawing on the processor.
+export const serveProgram = () =>
+  behind(async (folder) => {
+    const words = ["--json", "serve", "--listen", "127.0.0.1:0", "--open", "false", "--data", folder, "--devices", "cpu"];
+    return [await program(), words];
+  });
+
+async function behind(command) {
   const folder = await mkdtemp(join(tmpdir(), "encaustic-"));
   const sockets = new Set();
   let child, target, isCut = false;
-  const start = async () => {
-    child = spawn(await program(), ["127.0.0.1:0", folder, ...settings], { stdio: ["ignore", "pipe", "inherit"] });
+  const start = async (more = []) => {
+    const [file, words] = await command(folder, more);
+    child = spawn(file, words, { stdio: ["ignore", "pipe", process.env.ENCAUSTIC_TALK ? "inherit" : "ignore"] });
     for await (const line of createInterface({ input: child.stdout })) {
       target = new URL(JSON.parse(line).address);
       return;
@@ -118,10 +117,10 @@ export async function serveRemote(...settings) {
       isCut = is;
       if (is) for (const socket of sockets) socket.destroy();
     },
-    // Ends the server and starts it again over the same folder.
-    restart: async (signal) => {
+    // Ends the server and starts it again over the same folder, with further settings.
+    restart: async (signal, ...more) => {
       await stop(signal);
-      await start();
+      await start(more);
     },
     // Empties the queue and lets it go on.
     calm: async () => {

@@ -236,6 +236,52 @@ onPanel("Models", "a model is fetched, with its progress; one that does not come
   await tab.button("Put away owner/slow").click();
 });
 
+onPanel("Settings", "a setting of the server is changed, and one that is wrong is told where it stands", async (tab) => {
+  const field = tab.page.getByLabel("Look ahead", { exact: true });
+  await field.fill("many");
+  await field.press("Enter");
+  await tab.page.locator("#server-look_ahead-error").getByText(/look_ahead|number/).waitFor();
+  await field.fill("3");
+  await tab.button("Save", { exact: true }).click();
+  await tab.sees("The server has taken the setting.");
+  const { items } = await server.api("GET", "settings");
+  assert.equal(items.find(({ id }) => id === "look_ahead").value, "3");
+  await tab.page.getByText("Settings that are read when it starts").click();
+  await tab.page.getByText("Listen", { exact: true }).waitFor();
+}, { may: /422/ });
+
+test("where a key is wanted the page asks for it, and says when it is none", async () => {
+  const server = await serveRemote();
+  try {
+    const { key } = await server.api("POST", "keys", { name: "laptop", scopes: ["read", "generate"] });
+    await server.restart("SIGINT", "require_key=true");
+    await inTab(browser, server.address(), async (tab) => {
+      const field = tab.dialog.getByLabel("API key");
+      await tab.dialog.getByRole("heading", { name: "Sign in" }).waitFor();
+      assert.deepEqual(await faults(tab.page), []);
+      await field.fill("enc_none");
+      await field.press("Enter");
+      await tab.dialog.getByText("The server does not know this key.").waitFor();
+      await field.fill(key);
+      await tab.dialog.getByRole("button", { name: "Sign in" }).click();
+      await tab.dialog.waitFor({ state: "hidden" });
+      await tab.generate("a fox");
+      await finished(tab, 1);
+      // It may draw, and not say when everybody's queue goes on.
+      await tab.panel("Queue");
+      await tab.sees("Nothing waits");
+      assert.equal(await tab.button("Pause", { exact: true }).count(), 0);
+      await tab.page.reload();
+      await tab.panel("Settings");
+      await tab.sees("laptop");
+      await tab.button("Sign out").click();
+      await field.waitFor();
+    }, { may: /401|WebSocket/ });
+  } finally {
+    await server.close();
+  }
+});
+
 test("two tabs have the engine at once, and each knows its own pictures", async () => {
   await inTab(browser, server.address(), async (tab, context) => {
     const other = await Tab.open(context, server.address());

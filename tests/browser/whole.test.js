@@ -9,6 +9,7 @@ import { after, before, test } from "node:test";
 import { browse, servePage, Tab, visit } from "./page.js";
 import { decode, drop, psnr } from "./png.js";
 import { encaustic } from "./program.js";
+import { serveProgram } from "./remote.js";
 
 const PROMPT = "a red circle above a blue square";
 const DEMO = "Encaustic's model in the box";
@@ -105,6 +106,30 @@ test("from the first visit to the picture, over a lost device, a reload and a br
   assert.equal(server.shards.length, 1, "nothing was fetched a second time");
   assert.deepEqual(tab.complaints.filter((words) => !words.includes("a trap")), []);
   await context.close();
+});
+
+test("behind the program's own server: the same picture, in the gallery too", async (t) => {
+  const remote = await serveProgram();
+  const context = await visit(browser);
+  try {
+    const tab = await Tab.open(context, remote.address(), { panel: "Create" });
+    const begun = performance.now();
+    await tab.page.locator(".model-chip.is-ready").waitFor(PATIENCE);
+    await tab.page.getByLabel("Steps", { exact: true }).and(tab.page.getByRole("textbox")).fill("4");
+    await tab.page.locator("#param-seed").fill("1");
+    await tab.generate(PROMPT);
+    const picture = tab.page.getByRole("img", { name: `${PROMPT}, seed 1` }).first();
+    await picture.waitFor(PATIENCE);
+    t.diagnostic(`drawn in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    const alike = psnr(await pixels(picture), await native());
+    assert.ok(alike >= 40, `${alike} dB`);
+    await tab.panel("Gallery");
+    await tab.page.locator("#panel-gallery").getByRole("img", { name: PROMPT }).first().waitFor();
+    assert.deepEqual(tab.complaints, []);
+  } finally {
+    await context.close();
+    await remote.close();
+  }
 });
 
 test("the bench tells how long the parts of a picture take", async (t) => {

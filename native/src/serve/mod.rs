@@ -108,7 +108,10 @@ fn read_settings(path: &Path) -> Result<String, Refusal> {
 }
 
 /// Where the server keeps its things.
-fn data_folder(config: &Config) -> Result<PathBuf, Refusal> {
+///
+/// # Errors
+/// If nobody says, and there is no home folder.
+pub(crate) fn data_folder(config: &Config) -> Result<PathBuf, Refusal> {
     let usual = || Some(places::own()?.parent()?.join("server"));
     let folder = config.data.clone().or_else(usual);
     folder.ok_or_else(|| Refusal::new("data", "there is no home folder to keep pictures in").hint("say where with --data DIR"))

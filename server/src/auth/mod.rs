@@ -1,4 +1,9 @@
 //! Who asks, and what they may do.
+//!
+//! Whoever sits at this machine may do everything, as long as nothing else is configured; everybody else has an API key
+//! ([`keys`]), which allows what its scopes say, at a rate, up to a quota.
+
+pub mod keys;
 
 use std::fmt;
 
@@ -6,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::job::Client;
+
+pub use keys::{Key, KeyError, Keys, Known, NewKey, Wait};
 
 /// What a key allows. Each holds only for itself: a key that generates and reads has both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -30,6 +37,15 @@ impl Scope {
             Self::Generate => "generate",
             Self::Admin => "admin",
         }
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scope| scope.name() == text.trim());
+        found.ok_or_else(|| format!("{text:?} is no scope; use read, generate or admin"))
     }
 }
 

@@ -228,12 +228,7 @@ async fn cancel(State(app): State<App>, caller: Caller, Place(id): Place<u64>) -
     (status = 409, description = "it has not failed", body = schema::Problem),
     (status = 429, description = "too many jobs wait", body = schema::Problem)))]
 async fn retry(State(app): State<App>, caller: Caller, Place(id): Place<u64>) -> Result<Response, ApiError> {
-    caller.needs(Scope::Generate)?;
-    let again = app.blocking(move |app| {
-        let submitted = app.queue.retry(JobId(id), &caller.client)?;
-        Ok::<_, ApiError>(Accepted { job: app.queue.job(submitted.job)?, is_new: true })
-    });
-    Ok(accepted(again.await?))
+    Ok(accepted(submit::retry(&app, &caller, id).await?))
 }
 
 /// Change the priority of a waiting job.

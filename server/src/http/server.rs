@@ -61,7 +61,7 @@ async fn get(State(app): State<App>, caller: Option<Caller>) -> Json<About> {
         last_event: app.hub.last(),
         limits: Limits {
             capacity: app.config.capacity,
-            timeout_secs: app.config.timeout_secs,
+            timeout_secs: app.settings.now().timeout_secs,
             attempts: app.config.attempts,
             body_bytes: MAX_BODY,
         },

@@ -1,11 +1,11 @@
 //! How a wish gets into the queue, whichever interface it came by: checked, then entered. Devices hear of it by its event.
 
 use axum::http::{HeaderMap, StatusCode};
-use encaustic_protocol::{Invalid, validate};
+use encaustic_protocol::{Invalid, JobId, validate};
 
 use super::ApiError;
 use crate::App;
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, Scope, Wait};
 use crate::job::{Job, NewJob, PRIORITIES};
 use crate::time::Millis;
 use crate::webhooks::target::Target;
@@ -39,11 +39,43 @@ pub async fn submit(app: &App, caller: &Caller, wish: NewJob, key: Option<String
     let client = caller.client.clone();
     app.blocking(move |app| {
         check(app, &wish)?;
-        let submitted = app.queue.submit(&wish, &client, key.as_deref())?;
+        let pictures = wish.request.batch;
+        app.keys.take(&client, pictures)?.map_err(|wait| spent(&wait))?;
+        let submitted = app.queue.submit(&wish, &client, key.as_deref());
+        if !submitted.as_ref().is_ok_and(|submitted| submitted.is_new) {
+            app.keys.give_back(&client, pictures)?;
+        }
+        let submitted = submitted?;
         let job = app.queue.job(submitted.job)?;
         Ok(Accepted { job, is_new: submitted.is_new })
     })
     .await
+}
+
+/// Enters a failed or cancelled job again.
+///
+/// # Errors
+/// As [`submit`], and 404 or 409 if there is no such job.
+pub async fn retry(app: &App, caller: &Caller, id: u64) -> Result<Accepted, ApiError> {
+    caller.needs(Scope::Generate)?;
+    let client = caller.client.clone();
+    app.blocking(move |app| {
+        let pictures = app.queue.job(JobId(id))?.wish.request.batch;
+        app.keys.take(&client, pictures)?.map_err(|wait| spent(&wait))?;
+        let submitted = app.queue.retry(JobId(id), &client);
+        if submitted.is_err() {
+            app.keys.give_back(&client, pictures)?;
+        }
+        Ok(Accepted { job: app.queue.job(submitted?.job)?, is_new: true })
+    })
+    .await
+}
+
+/// 429 for too many pictures in a day.
+fn spent(wait: &Wait) -> ApiError {
+    let (limit, seconds) = (wait.limit, wait.seconds);
+    let message = format!("this key may make {limit} pictures a day (UTC), and not so many are left; try again in {seconds} s");
+    ApiError { retry_secs: Some(seconds), ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota", message) }
 }
 
 /// Holds a wish to its limits.
@@ -87,7 +119,7 @@ pub fn check(app: &App, wish: &NewJob) -> Result<(), ApiError> {
         limit((1..=LONGEST_SECS).contains(&seconds), "timeout_secs", message);
     }
     if let Some(url) = &wish.webhook
-        && let Err(error) = Target::parse(url, &app.config.webhook_hosts.0)
+        && let Err(error) = Target::parse(url, &app.settings.now().webhook_hosts.0)
     {
         limit(false, "webhook", error.to_string());
     }

@@ -13,14 +13,17 @@
 //! | [`list`] | the database: pages, searches |
 //! | [`collections`] | the database: collections |
 //! | [`upload`] | files of strangers: looked at, decoded within limits, encoded anew |
+//! | [`upkeep`] | sweeping, now and then |
 
 pub mod collections;
+mod disk;
 pub mod format;
 pub mod list;
 pub mod name;
 pub mod output;
 pub mod rows;
 pub mod store;
+pub mod upkeep;
 pub mod upload;
 
 use encaustic_protocol::{ImageRef, Request};

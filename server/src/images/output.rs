@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::disk::replace;
 use super::name::Name;
-use super::store::replace;
 
 /// How often another number is tried, should others write into the folder at the same time.
 const TRIES: u64 = 1000;

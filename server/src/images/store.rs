@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,7 @@ use encaustic_protocol::{Failure, FailureKind, Request};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use super::disk::{UNFINISHED, open, read, replace, settle};
 use super::format::{self, Format, Quality};
 use super::name::{Facts, Pattern};
 use super::{NewImage, output};
@@ -22,8 +23,6 @@ use crate::config::Config;
 use crate::host::Pixels;
 use crate::time::{self, Millis};
 
-/// Files that are being written begin like this.
-const UNFINISHED: &str = ".new-";
 /// A file without a row is left alone for so long: its row may be on its way.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many pictures are decoded at a time for those who ask.
@@ -420,43 +419,6 @@ impl Store {
     }
 }
 
-/// Writes a file so that its name stands for all of it, or for nothing.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let unfinished = folder.join(unfinished()?);
-    let write = || {
-        let mut file = File::options().write(true).create_new(true).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&unfinished, path)?;
-        settle(folder)
-    };
-    write().inspect_err(|_| {
-        // There may be none; and the first error is the one to tell.
-        let _ = fs::remove_file(&unfinished);
-    })
-}
-
-/// A name that no other writer has.
-fn unfinished() -> io::Result<String> {
-    let mut random = [0; 12];
-    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(format!("{UNFINISHED}{}", hex(&random)))
-}
-
-/// Brings a folder's names to the disk.
-#[cfg(unix)]
-pub(super) fn settle(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Other systems do that by themselves, and open no folders.
-#[cfg(not(unix))]
-pub(super) fn settle(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 /// What a name tells of a picture.
 pub fn facts(image: &NewImage, job: Option<u64>, at: Millis) -> Facts<'_> {
     Facts {
@@ -481,33 +443,12 @@ fn below(folder: &Path, sha256: &str, ending: &str) -> Result<PathBuf, StoreErro
     Ok(folder.join(first).join(format!("{rest}.{ending}")))
 }
 
-/// Opens a file, but follows no link: neither in its own place nor in its folder's.
-fn open(path: &Path) -> Result<(File, u64), StoreError> {
-    let failed = |error| StoreError::of(path, error);
-    let folder = path.parent().ok_or_else(|| StoreError::NoFile { path: path.to_owned() })?;
-    if !fs::symlink_metadata(folder).map_err(failed)?.is_dir() {
-        return Err(StoreError::NoFile { path: folder.to_owned() });
-    }
-    let found = fs::symlink_metadata(path).map_err(failed)?;
-    if !found.is_file() {
-        return Err(StoreError::NoFile { path: path.to_owned() });
-    }
-    Ok((File::open(path).map_err(failed)?, found.len()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let (mut file, length) = open(path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    io::Read::read_to_end(&mut file, &mut bytes).map_err(|error| StoreError::of(path, error))?;
-    Ok(bytes)
-}
-
 fn is_old(file: &fs::DirEntry) -> bool {
     // Where a system tells no time, nothing is ever old.
     let written = file.metadata().and_then(|found| found.modified());
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > PATIENCE))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,8 +23,6 @@ pub const SIDE: u32 = 8192;
 const DECODED: u64 = 256 << 20;
 /// The most bytes of a text that is kept.
 const TEXT: usize = 64 << 10;
-/// The most bytes of a prompt, as requests have it.
-const PROMPT: usize = 16 << 10;
 /// The most bytes of a model's name.
 const MODEL: usize = 200;
 
@@ -104,14 +102,10 @@ impl Inspected {
     /// How the picture was made, with nothing in it that is longer than what we would make ourselves.
     pub fn origin(self, catalog: &Catalog) -> Origin {
         let Some(restored) = self.restored else { return Origin::default() };
-        let mut settings = restored.request;
-        for text in
-            [Some(&mut settings.prompt), Some(&mut settings.negative), settings.prompt_2.as_mut(), settings.negative_2.as_mut()]
-        {
-            text.into_iter().for_each(|text| shorten(text, PROMPT));
-        }
+        // It is one that is allowed, so its texts have their limits already.
+        let settings = restored.request;
         let mut model = restored.model.unwrap_or_default();
-        shorten(&mut model, MODEL);
+        model.truncate(model.floor_char_boundary(MODEL));
         let seed = settings.seed.unwrap_or_default();
         let own = self.texts.into_iter().find(|(keyword, _)| keyword == KEYWORD).map(|(_, text)| text);
         let own = own.filter(|text| text.len() <= TEXT && !text.trim_start().starts_with('{'));
@@ -168,8 +162,4 @@ fn decoder(file: &[u8], format: Format) -> Result<impl ImageDecoder, UploadError
         return Err(UploadError::Size { width, height });
     }
     Ok(decoder)
-}
-
-fn shorten(text: &mut String, most: usize) {
-    text.truncate(text.floor_char_boundary(most));
 }

@@ -169,7 +169,9 @@ impl Metrics {
 
     /// A device has drawn.
     pub fn drawn(&self, device: &str, drawn: &Drawn) {
-        for (stage, seconds) in &drawn.seconds {
+        // A drawing with everything in memory loads nothing; what it says then is only noise.
+        let noise = |stage: &str, seconds: f64| stage == "load" && seconds < 0.001;
+        for (stage, seconds) in drawn.seconds.iter().filter(|(stage, seconds)| !noise(stage, *seconds)) {
             self.stage(stage, *seconds);
         }
         let steps = drawn.settings.steps.unwrap_or(0);

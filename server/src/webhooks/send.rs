@@ -145,7 +145,7 @@ enum PostError {
 }
 
 fn post(app: &App, due: &Due, at: Millis) -> Result<Answer, PostError> {
-    let target = Target::parse(&due.url, &app.config.webhook_hosts.0)?;
+    let target = Target::parse(&due.url, &app.settings.now().webhook_hosts.0)?;
     let settings = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)

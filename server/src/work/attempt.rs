@@ -50,7 +50,7 @@ pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Cl
     let begun = Instant::now();
     let hold = app.crew.holds.add(token);
     app.crew.live.begin(job.id, name.clone());
-    let timeout = job.wish.timeout_secs.unwrap_or(app.config.timeout_secs);
+    let timeout = job.wish.timeout_secs.unwrap_or(app.settings.now().timeout_secs);
     let deadline = (timeout > 0).then(|| begun + Duration::from_secs(timeout.into()));
     let mut follow = Follow::new(app, desk, &hold, deadline, job.wish.request.batch.max(1));
     // What is left behind by a panic is the engine's, and that is dropped.
@@ -76,7 +76,7 @@ fn pictures(
 ) -> Result<Vec<NewImage>, Stop> {
     desk.set(Doing::Loading { job: job.id });
     let wanted = job.wish.model.as_deref().or(app.config.model.as_deref());
-    let loaded = load(desk, engine, wanted)?;
+    let loaded = load(app, desk, engine, wanted)?;
     app.crew.live.change(job.id, |glance| glance.model = Some(loaded.name.clone()));
     if follow.has_to_end() {
         return Err(Stop::Asked(follow.why.unwrap_or(Why::Lost)));
@@ -113,7 +113,7 @@ fn pictures(
     Ok(images)
 }
 
-fn load(desk: &Desk, engine: &mut dyn Engine, wanted: Option<&str>) -> Result<Loaded, Stop> {
+fn load(app: &App, desk: &Desk, engine: &mut dyn Engine, wanted: Option<&str>) -> Result<Loaded, Stop> {
     let begun = Instant::now();
     let loaded = match engine.load(wanted) {
         Ok(loaded) => loaded,
@@ -132,6 +132,9 @@ fn load(desk: &Desk, engine: &mut dyn Engine, wanted: Option<&str>) -> Result<Lo
             });
         }
     };
+    if desk.standing().model.as_ref() != Some(&loaded.name) {
+        app.metrics.stage("load", begun.elapsed().as_secs_f64());
+    }
     tracing::debug!(model = loaded.name, seconds = begun.elapsed().as_secs_f64(), "model ready");
     desk.set_model(Some(loaded.name.clone()));
     desk.set_memory(engine.memory());

@@ -45,7 +45,7 @@ pub(super) fn run(app: &App) {
 
 /// Forgets what ended long ago.
 fn clean(app: &App) {
-    let days = Millis::from(app.config.keep_jobs_days);
+    let days = Millis::from(app.settings.now().keep_jobs_days);
     if days == 0 {
         return;
     }

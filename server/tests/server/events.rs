@@ -133,3 +133,22 @@ fn a_web_socket_says_the_same() {
     trial.stop();
     assert_eq!(next(), None);
 }
+
+#[test]
+fn who_comes_late_hears_how_far_it_is() {
+    let trial = Trial::start(|_| ());
+    let wish = json!({"request": {"prompt": "slow:300", "steps": 50}});
+    let job = trial.post("/api/v1/jobs", &wish).json()["id"].as_u64().unwrap();
+    trial.until("it has made a step", || {
+        (trial.get(&format!("/api/v1/jobs/{job}/progress")).json()["progress"]["done"].as_u64()? > 0).then_some(())
+    });
+    let mut stream = Stream::open(&trial, "/api/v1/events", "");
+    let (id, event) = stream.next().unwrap();
+    assert_eq!((id, event["job"].as_u64(), kind(&event).as_str()), (None, Some(job), "progress"));
+    let preview = trial.until("it can be looked at", || {
+        Some(trial.get(&format!("/api/v1/jobs/{job}/preview"))).filter(|answer| answer.status == 200)
+    });
+    assert!(preview.headers["content-type"].to_str().unwrap().starts_with("image/"));
+    trial.delete(&format!("/api/v1/jobs/{job}"));
+    trial.until("it has ended", || (trial.get(&format!("/api/v1/jobs/{job}")).json()["state"] == "cancelled").then_some(()));
+}

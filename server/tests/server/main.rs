@@ -5,15 +5,20 @@
 mod support;
 
 mod api;
+mod auth;
 mod basics;
+mod docs;
 mod events;
+mod http_safety;
 mod images;
 mod images_files;
 mod images_paths;
 mod images_store;
 mod images_upload;
+mod interface;
 mod openai;
 mod operations;
+mod queue;
 mod sdapi;
 mod webhooks;
 mod work;

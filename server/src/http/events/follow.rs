@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use encaustic_protocol::JobId;
+use encaustic_protocol::{Change, JobId};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -28,6 +28,8 @@ pub(super) struct Follower {
     is_behind: bool,
     /// Whether the next stored event has to be the one after `heard`.
     is_strict: bool,
+    /// Whether he has been told how far running jobs are.
+    is_abreast: bool,
     is_over: bool,
 }
 
@@ -48,7 +50,17 @@ impl Follower {
             None => last,
         };
         let is_strict = job.is_none() && heard > 0;
-        Self { app: app.clone(), receiver, heard, job, waiting, is_behind: heard < last, is_strict, is_over: false }
+        Self {
+            app: app.clone(),
+            receiver,
+            heard,
+            job,
+            waiting,
+            is_behind: heard < last,
+            is_strict,
+            is_abreast: false,
+            is_over: false,
+        }
     }
 
     /// What comes next; nothing more after the end of the job that is followed, or of the server.
@@ -60,6 +72,11 @@ impl Follower {
             }
             if self.is_behind {
                 self.catch_up().await;
+                continue;
+            }
+            if !self.is_abreast {
+                self.is_abreast = true;
+                self.waiting.extend(self.running());
                 continue;
             }
             match self.receiver.recv().await {
@@ -120,6 +137,14 @@ impl Follower {
             self.is_behind = false;
         }
         self.waiting.extend(page.into_iter().map(Arc::new));
+    }
+
+    /// How far running jobs are: what would otherwise only come with their next steps.
+    fn running(&self) -> Vec<Arc<Event>> {
+        let jobs = self.app.crew.live.jobs().into_iter().filter_map(|(job, glance)| Some((job, glance.progress?)));
+        let news = jobs.map(|(job, progress)| News::Job { job, change: Change::Progress(progress) });
+        let event = |news| Event { seq: self.heard, is_live: true, at: (self.app.clock)(), news };
+        news.map(event).filter(|event| self.concerns(event)).map(Arc::new).collect()
     }
 
     fn concerns(&self, event: &Event) -> bool {

@@ -4,6 +4,7 @@ mod follow;
 mod socket;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -12,7 +13,7 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use encaustic_protocol::JobId;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -60,7 +61,7 @@ async fn stream(
 ) -> Result<Response, ApiError> {
     caller.needs(Scope::Read)?;
     let after = last_heard(&headers)?.or(from.after);
-    Ok(served(&app, Follower::new(&app, after, None)))
+    Ok(served(&app, seat(&app)?, Follower::new(&app, after, None)))
 }
 
 /// Follow one job, as server-sent events, from its beginning to its end.
@@ -87,7 +88,7 @@ async fn of_job(
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
-    Ok(served(&app, Follower::new(&app, Some(after), Some(job.id))))
+    Ok(served(&app, seat(&app)?, Follower::new(&app, Some(after), Some(job.id))))
 }
 
 /// The number that a browser sends when it comes again.
@@ -98,11 +99,20 @@ fn last_heard(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     number.map(Some).ok_or_else(|| ApiError::invalid("Last-Event-ID", message))
 }
 
+/// Room for one more who follows.
+fn seat(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(&app.seats).try_acquire_owned().map_err(|_| {
+        let message = "as many follow events as may (the setting `connections`); try again in a minute";
+        ApiError { retry_secs: Some(60), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) }
+    })
+}
+
 /// A stream of what a follower hears. It ends with the server, with the client, or with the job that is followed.
-fn served(app: &App, mut follower: Follower) -> Response {
+fn served(app: &App, seat: OwnedSemaphorePermit, mut follower: Follower) -> Response {
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
     let app = app.clone();
     tokio::spawn(async move {
+        let _seat = seat;
         loop {
             let event = tokio::select! {
                 event = follower.next() => event,

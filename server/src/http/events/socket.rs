@@ -51,7 +51,11 @@ pub(super) async fn follow(
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_write_buffer_size(MAX_BUFFER);
-    Ok(upgrade.on_upgrade(move |socket| serve(app, socket, from.after)))
+    let seat = super::seat(&app)?;
+    Ok(upgrade.on_upgrade(async move |socket| {
+        serve(app, socket, from.after).await;
+        drop(seat);
+    }))
 }
 
 async fn serve(app: App, mut socket: WebSocket, after: Option<u64>) {

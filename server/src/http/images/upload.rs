@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -99,10 +99,7 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
     };
     let (kind, length) = declared(request.headers());
     if length.is_some_and(|length| length > (most + FRAME) as u64) {
-        // Few clients look for an answer before they have sent all; those who go on for long are cut off.
-        let mut pieces = request.into_body().into_data_stream();
-        let drain = async { while pieces.next().await.is_some_and(|piece| piece.is_ok()) {} };
-        let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+        drain(request.into_body()).await;
         return Err(too_large());
     }
     DefaultBodyLimit::max(most.saturating_add(FRAME)).apply(&mut request);
@@ -110,9 +107,14 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
         let mut form = Multipart::from_request(request, &()).await.map_err(|error| {
             ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {}", error.body_text()))
         })?;
-        return part(&mut form, most, too_large).await;
+        let part = part(&mut form, most, too_large).await;
+        // What comes behind it, within the limit of the body; an error is an end as well.
+        let rest = async { while let Ok(Some(_)) = form.next_field().await {} };
+        let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+        return part;
     }
     if !kind.starts_with("image/") && kind != "application/octet-stream" {
+        drain(request.into_body()).await;
         let message = "send a picture, with `Content-Type: image/png` or the like, or a form with one in its part `image`";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
     }
@@ -123,6 +125,13 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
     if bytes.len() > most { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// Reads what nobody wants: few clients look for an answer before they have sent all. Those who go on for long are cut off.
+async fn drain(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let rest = async { while pieces.next().await.is_some_and(|piece| piece.is_ok()) {} };
+    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+}
+
 /// The content type, without its parameters, and the length.
 fn declared(headers: &HeaderMap) -> (String, Option<u64>) {
     let told = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -130,7 +139,7 @@ fn declared(headers: &HeaderMap) -> (String, Option<u64>) {
     (kind, told(header::CONTENT_LENGTH).parse().ok())
 }
 
-/// The first part of a form that is a file, or is called `image`. The rest of the form is not read.
+/// The first part of a form that is a file, or is called `image`.
 async fn part(form: &mut Multipart, most: usize, too_large: impl Fn() -> ApiError) -> Result<Bytes, ApiError> {
     let wrong = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),

@@ -74,7 +74,7 @@ impl Writing<'_> {
     }
 
     /// Whether a wish can be read: one that cannot would stop the line for ever.
-    fn legible(&self, job: JobId) -> Outcome<Result<(), serde_json::Error>> {
+    pub(super) fn legible(&self, job: JobId) -> Outcome<Result<(), serde_json::Error>> {
         let mut wish = self.sql.prepare_cached("SELECT wish FROM jobs WHERE id = ?1")?;
         let wish: String = wish.query_row([rows::key(job)], |row| row.get(0))?;
         Ok(serde_json::from_str::<NewJob>(&wish).map(|_| ()))

@@ -47,6 +47,10 @@ impl Writing<'_> {
         if !matches!(found.state, State::Failed | State::Cancelled) {
             return refused(QueueError::NotNow { job, state: found.state, wants: "what has failed or was cancelled" });
         }
+        if self.legible(job)?.is_err() {
+            let wants = "what this version of the program can read";
+            return refused(QueueError::NotNow { job, state: found.state, wants });
+        }
         let again = NewJob { not_before: None, ..found.wish };
         Ok(Submitted { job: self.take_in(&again, client)?, is_new: true })
     }

@@ -5,7 +5,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Outcome, refused};
-use crate::job::{Client, Job, Priority, State};
+use crate::job::{Client, Job, NewJob, Priority, State};
 use crate::queue::QueueError;
 
 /// A job's number in the database. Numbers that are too large for it are no job's, and neither is what they become.
@@ -54,11 +54,13 @@ pub(super) fn spot(sql: &Connection, job: JobId) -> Outcome<Spot> {
 
 pub(super) fn read(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
     let failure: Option<String> = row.get("failure")?;
+    // One wish that another version of this program wrote must not hide all other jobs; claims look closer.
+    let wish: NewJob = parse(row, "wish").unwrap_or_default();
     Ok(Job {
         id: JobId(row.get("id")?),
         client: Client(row.get("client")?),
-        // One wish that another version of this program wrote must not hide all other jobs; claims look closer.
-        wish: parse(row, "wish").unwrap_or_default(),
+        // It may have been changed.
+        wish: NewJob { priority: row.get("priority")?, ..wish },
         state: state(row, "state")?,
         ahead: None,
         attempts: row.get("attempts")?,

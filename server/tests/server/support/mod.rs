@@ -1,6 +1,7 @@
 //! What the tests of the server share: a server of their own on a free port, and a client.
 
 pub mod easel;
+pub mod raw;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -77,6 +78,11 @@ impl Trial {
 
     pub fn delete(&self, path: &str) -> Answer {
         read(self.agent.delete(self.url(path)).call())
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        let request = self.agent.patch(self.url(path)).header("content-type", "application/json");
+        read(request.send(body.to_string()))
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {

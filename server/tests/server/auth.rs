@@ -1,0 +1,210 @@
+//! Keys: what they open, what they do not, and how they are shown.
+
+use encaustic_server::auth::{NewKey, Scope};
+use serde_json::{Value, json};
+
+use crate::support::Trial;
+use crate::support::raw::Reply;
+
+/// A server that wants a key of everybody, and a key with each scope.
+struct Locked {
+    trial: Trial,
+    admin: String,
+    maker: String,
+    reader: String,
+}
+
+fn locked() -> Locked {
+    let folder = tempfile::tempdir().unwrap();
+    let db = std::sync::Arc::new(encaustic_server::db::Db::open(&folder.path().join("encaustic.db")).unwrap());
+    let keys = encaustic_server::auth::Keys::new(db, encaustic_server::time::system());
+    let add = |name: &str, scopes: &[Scope]| {
+        let new = NewKey { name: name.into(), scopes: scopes.to_vec(), per_minute: Some(0), per_day: None };
+        keys.add(&new).unwrap().0
+    };
+    let admin = add("admin", &[Scope::Admin]);
+    let maker = add("maker", &[Scope::Generate, Scope::Read]);
+    let reader = add("reader", &[Scope::Read]);
+    drop(keys);
+    let trial = Trial::over(folder, crate::support::Easel::default(), |config| config.require_key = true);
+    Locked { trial, admin, maker, reader }
+}
+
+impl Locked {
+    fn ask(&self, line: &str, key: &str, body: &Value) -> Reply {
+        let authorization = format!("Bearer {key}");
+        let mut headers = vec![("Content-Type", "application/json")];
+        if !key.is_empty() {
+            headers.push(("Authorization", &authorization));
+        }
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.trial.raw(line, &headers, &body)
+    }
+}
+
+fn json_of(reply: &Reply) -> Value {
+    serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.body))
+}
+
+#[test]
+fn every_route_wants_its_scope() {
+    let locked = locked();
+    let Locked { admin, maker, reader, .. } = &locked;
+    let all = [("", "nobody"), (reader, "reader"), (maker, "maker"), (admin, "admin")];
+    for (line, body, statuses) in [
+        ("GET /", json!(null), [200, 200, 200, 200]),
+        ("GET /health", json!(null), [200, 200, 200, 200]),
+        ("GET /api/v1/server", json!(null), [200, 200, 200, 200]),
+        ("GET /api/openapi.json", json!(null), [200, 200, 200, 200]),
+        ("GET /api/v1/jobs", json!(null), [401, 200, 200, 200]),
+        ("GET /api/v1/queue", json!(null), [401, 200, 200, 200]),
+        ("GET /api/v1/models", json!(null), [401, 200, 200, 200]),
+        ("GET /metrics", json!(null), [401, 200, 200, 200]),
+        ("POST /api/v1/jobs", json!({}), [401, 403, 202, 202]),
+        ("POST /api/v1/queue", json!({"is_paused": false}), [401, 403, 403, 200]),
+        ("GET /api/v1/settings", json!(null), [401, 403, 403, 200]),
+        ("GET /api/v1/keys", json!(null), [401, 403, 403, 200]),
+        ("POST /api/v1/models/pull", json!({"source": ""}), [401, 403, 403, 422]),
+        ("DELETE /api/v1/models/none", json!(null), [401, 403, 403, 404]),
+        ("POST /api/v1/devices/none/unload", json!(null), [401, 403, 403, 404]),
+    ] {
+        for ((key, name), status) in all.iter().zip(statuses) {
+            let reply = locked.ask(line, key, &body);
+            assert_eq!(reply.status, status, "{line} by {name}: {}", reply.body);
+            if status == 401 {
+                assert!(reply.header("www-authenticate").unwrap().starts_with("Bearer"), "{}", reply.head);
+            }
+            if status == 403 {
+                assert!(reply.body.contains("lacks the scope `"), "{}", reply.body);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_shown_in_several_ways() {
+    use base64::Engine;
+    let locked = locked();
+    let basic = |text: String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
+    let key = &locked.reader;
+    let wrong = format!("{}x", &key[..key.len() - 1]);
+    for (name, value, status) in [
+        ("Authorization", format!("Bearer {key}"), 200),
+        ("Authorization", format!("bearer {key}"), 200),
+        ("X-Api-Key", key.clone(), 200),
+        ("Authorization", basic(format!("reader:{key}")), 200),
+        ("Authorization", basic(format!(":{key}")), 200),
+        ("Authorization", basic(format!("maker:{key}")), 401),
+        ("Authorization", basic("reader:".into()), 401),
+        ("Authorization", format!("Bearer {wrong}"), 401),
+        ("Authorization", "Bearer ".into(), 401),
+        ("Authorization", key.clone(), 401),
+        ("X-Api-Key", String::new(), 401),
+        ("Cookie", "encaustic_session=nonsense".into(), 401),
+    ] {
+        assert_eq!(locked.trial.raw("GET /api/v1/queue", &[(name, &value)], "").status, status, "{name}: {value}");
+    }
+}
+
+#[test]
+fn a_browser_signs_in_and_out() {
+    let locked = locked();
+    assert_eq!(locked.ask("POST /api/v1/session", "", &json!({"key": "enc_wrong"})).status, 401);
+    let begun = locked.ask("POST /api/v1/session", "", &json!({"key": locked.maker}));
+    assert_eq!((begun.status, json_of(&begun)["client"].as_str()), (200, Some("maker")));
+    let cookie = begun.header("set-cookie").unwrap();
+    assert!(["HttpOnly", "SameSite=Strict", "Path=/"].iter().all(|part| cookie.contains(part)), "{cookie}");
+    assert!(!cookie.contains("Secure") && !cookie.contains(&locked.maker), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let with = |line: &str| locked.trial.raw(line, &[("Cookie", cookie)], "").status;
+    assert_eq!(with("GET /api/v1/queue"), 200);
+    assert_eq!(with("GET /api/v1/keys"), 403);
+    assert_eq!(with("DELETE /api/v1/session"), 204);
+    assert_eq!(with("GET /api/v1/queue"), 401);
+    let secure = [("Content-Type", "application/json"), ("X-Forwarded-Proto", "https")];
+    let begun = locked.trial.raw("POST /api/v1/session", &secure, &json!({"key": locked.maker}).to_string());
+    assert!(begun.header("set-cookie").unwrap().contains("; Secure"));
+}
+
+#[test]
+fn keys_are_made_and_revoked() {
+    let locked = locked();
+    let admin = &locked.admin;
+    let add = |body: Value| locked.ask("POST /api/v1/keys", admin, &body);
+    for (body, status) in [
+        (json!({"name": ""}), 422),
+        (json!({"name": "local"}), 422),
+        (json!({"name": "a b"}), 422),
+        (json!({"name": "x".repeat(65)}), 422),
+        (json!({"name": "x", "scopes": []}), 422),
+        (json!({"name": "x", "scopes": ["all"]}), 422),
+        (json!({"name": "admin"}), 409),
+    ] {
+        assert_eq!(add(body.clone()).status, status, "{body}");
+    }
+    let made = add(json!({"name": "phone"}));
+    assert_eq!((made.status, json_of(&made)["scopes"].clone()), (201, json!(["read", "generate"])));
+    let key = json_of(&made)["key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("enc_") && key.len() >= 47, "{key}");
+    assert_eq!(locked.ask("GET /api/v1/queue", &key, &Value::Null).status, 200);
+    let listed = locked.ask("GET /api/v1/keys", admin, &Value::Null).body;
+    assert!(listed.contains("\"phone\"") && !listed.contains(&key), "{listed}");
+    let file = std::fs::read(locked.trial.data().join("encaustic.db")).unwrap();
+    assert!(!file.windows(key.len()).any(|part| part == key.as_bytes()), "the key is in the database");
+    assert_eq!(locked.ask("DELETE /api/v1/keys/phone", admin, &Value::Null).status, 204);
+    assert_eq!(locked.ask("DELETE /api/v1/keys/phone", admin, &Value::Null).status, 404);
+    assert_eq!(locked.ask("GET /api/v1/queue", &key, &Value::Null).status, 401);
+    assert_eq!(add(json!({"name": "phone"})).status, 201);
+}
+
+#[test]
+fn rates_and_quotas_are_kept() {
+    let locked = locked();
+    let add = |body: Value| json_of(&locked.ask("POST /api/v1/keys", &locked.admin, &body))["key"].as_str().unwrap().to_owned();
+    let hasty = add(json!({"name": "hasty", "per_minute": 5}));
+    let statuses: Vec<u16> = (0..7).map(|_| locked.ask("GET /api/v1/queue", &hasty, &Value::Null).status).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
+    let refused = locked.ask("GET /api/v1/queue", &hasty, &Value::Null);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait) && refused.body.contains("\"rate\""), "{wait}: {}", refused.body);
+
+    let modest = add(json!({"name": "modest", "per_day": 5}));
+    let batch = |n: u32| locked.ask("POST /api/v1/jobs", &modest, &json!({"request": {"batch": n}}));
+    assert_eq!([batch(3).status, batch(3).status, batch(2).status, batch(1).status], [202, 429, 202, 429]);
+    let refused = batch(1);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=86_400).contains(&wait) && refused.body.contains("\"quota\""), "{wait}: {}", refused.body);
+}
+
+#[test]
+fn what_is_anothers_stays_his() {
+    let locked = locked();
+    let Locked { admin, maker, .. } = &locked;
+    locked.ask("POST /api/v1/queue", admin, &json!({"is_paused": true}));
+    let made = locked.ask("POST /api/v1/keys", admin, &json!({"name": "other"}));
+    let other = json_of(&made)["key"].as_str().unwrap().to_owned();
+    let job = json_of(&locked.ask("POST /api/v1/jobs", maker, &json!({})))["id"].as_u64().unwrap();
+    let line = format!("DELETE /api/v1/jobs/{job}");
+    let refused = locked.ask(&line, &other, &Value::Null);
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("maker"), "{}", refused.body);
+    let raise = format!("POST /api/v1/jobs/{job}/priority");
+    assert_eq!(locked.ask(&raise, &other, &json!({"priority": 1})).status, 403);
+    assert_eq!(locked.ask(&raise, admin, &json!({"priority": 1})).status, 200);
+    assert_eq!(locked.ask(&line, maker, &Value::Null).status, 202);
+}
+
+#[test]
+fn at_this_machine_no_key_is_needed() {
+    let trial = Trial::start(|_| ());
+    let queue = |headers: &[(&str, &str)]| trial.raw("GET /api/v1/queue", headers, "").status;
+    assert_eq!(queue(&[]), 200);
+    // Clients of other programs have to send something.
+    assert_eq!(queue(&[("Authorization", "Bearer sk-none")]), 200);
+    // Through a proxy it may be anybody.
+    for header in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
+        assert_eq!(queue(&[(header, "192.0.2.1")]), 401, "{header}");
+    }
+    assert_eq!(trial.post("/api/v1/keys", &json!({"name": "x"})).status, 201);
+    assert_eq!((queue(&[]), queue(&[("Authorization", "Bearer sk-none")])), (200, 401));
+}

@@ -20,6 +20,8 @@ pub(crate) use encaustic_server::reach::is_loopback;
 /// Why an address is refused.
 pub(crate) const PRIVATE: &str =
     "it is an address of this machine or of a private network, and a server in the internet named it";
+const HERE: &str = "it is an address of this machine or of a private network, which clients of a server may not have asked; \
+                    `encaustic pull` on its machine may";
 const LINK_LOCAL: &str = "no model is fetched from a link-local address, or from one where a cloud has its metadata";
 const PLAIN: &str = "models are fetched over https; plain http is for servers on this machine";
 
@@ -82,6 +84,17 @@ pub(crate) fn allow(url: &Uri) -> Result<(), Fault> {
     if literal(name).is_some_and(|ip| is_out_of_reach(Reach::Any, ip)) { refuse(LINK_LOCAL) } else { Ok(()) }
 }
 
+/// Whether a URL may be asked for where connections go so far.
+///
+/// # Errors
+/// As [`allow`], and if it is written so that it is out of reach. (A name is judged by its addresses when it is connected to.)
+pub(crate) fn begin(url: &Uri, reach: Reach) -> Result<(), Fault> {
+    allow(url)?;
+    let name = url.host().unwrap_or_default();
+    let is_private = is_loopback(name) || literal(name).is_some_and(|ip| is_out_of_reach(Reach::Public, ip));
+    if reach == Reach::Public && is_private { Err(Fault::Forbidden { place: host(url), why: HERE }) } else { Ok(()) }
+}
+
 /// Whether a server may send us from one URL to another, and how far connections go from then on.
 ///
 /// # Errors
@@ -128,6 +141,24 @@ mod tests {
 
     fn url(text: &str) -> Uri {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn clients_of_a_server_ask_the_public_only() {
+        for (place, is_public) in [
+            ("https://example.com/x", true),
+            ("https://1.1.1.1/x", true),
+            ("http://127.0.0.1:8080/x", false),
+            ("https://localhost/x", false),
+            ("https://127.0.0.1/x", false),
+            ("https://10.0.0.3/x", false),
+            ("https://[::1]/x", false),
+            ("https://[fd00::1]/x", false),
+            ("http://example.com/x", false),
+        ] {
+            assert_eq!(begin(&url(place), Reach::Public).is_ok(), is_public, "{place}");
+            assert_eq!(begin(&url(place), Reach::Any).is_ok(), allow(&url(place)).is_ok(), "{place}");
+        }
     }
 
     #[test]

@@ -88,14 +88,14 @@ pub(super) fn run(url: Uri, sha: Option<&str>, out: Option<&Path>, json: bool) -
     terminal::tell(terminal::for_stdout(&path))
 }
 
-/// Fetches a file into the folder of models for whoever shows the progress in a way of their own.
+/// Fetches a file from a public address into the folder of models, for whoever shows the progress in a way of their own.
 ///
 /// # Errors
 /// As [`run`].
 pub(super) fn followed(url: Uri, show: &mut dyn FnMut(News), is_asked: &mut dyn FnMut() -> bool) -> Result<(), Failure> {
     let target = Target::of(None)?;
     let silence = env::silence()?;
-    let work = move |teller: &mut Teller| bring(&Client::new(silence), &url, None, &target, teller);
+    let work = move |teller: &mut Teller| bring(&Client::public(silence), &url, None, &target, teller);
     news::followed(work, show, is_asked).map(drop)
 }
 

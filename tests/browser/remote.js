@@ -100,6 +100,8 @@ async function behind(command) {
   };
   return {
     address: () => `${origin}/`,
+    // Without the middleman: with the page that is built into the program.
+    own: () => target.href,
     // Asks the server past the page, as another program would.
     api,
     // A job of another program's.

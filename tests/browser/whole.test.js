@@ -108,11 +108,11 @@ test("from the first visit to the picture, over a lost device, a reload and a br
   await context.close();
 });
 
-test("behind the program's own server: the same picture, in the gallery too", async (t) => {
+test("the page inside the program: the same picture, in the gallery too", async (t) => {
   const remote = await serveProgram();
   const context = await visit(browser);
   try {
-    const tab = await Tab.open(context, remote.address(), { panel: "Create" });
+    const tab = await Tab.open(context, remote.own(), { panel: "Create" });
     const begun = performance.now();
     await tab.page.locator(".model-chip.is-ready").waitFor(PATIENCE);
     await tab.page.getByLabel("Steps", { exact: true }).and(tab.page.getByRole("textbox")).fill("4");
@@ -125,6 +125,8 @@ test("behind the program's own server: the same picture, in the gallery too", as
     assert.ok(alike >= 40, `${alike} dB`);
     await tab.panel("Gallery");
     await tab.page.locator("#panel-gallery").getByRole("img", { name: PROMPT }).first().waitFor();
+    await tab.page.goto(`${remote.own()}api/docs/`);
+    await tab.sees("/api/v1/jobs");
     assert.deepEqual(tab.complaints, []);
   } finally {
     await context.close();

@@ -97,6 +97,9 @@ impl Server {
         queue.reclaim(true)?;
         let images = Store::open(data, images::Options::of(&config))?;
         let address = config.listen;
+        if !http::page::is_there(config.page.as_deref()) {
+            tracing::warn!("there is no page to serve, only the interfaces for programs; http://{address}/ says how to get one");
+        }
         let settings = Settings::open(Arc::clone(&db), config.clone())?;
         let seats = Arc::new(Semaphore::new(config.connections.max(1) as usize));
         let keys = Keys::new(Arc::clone(&db), clock.clone());

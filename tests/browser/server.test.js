@@ -237,15 +237,15 @@ onPanel("Models", "a model is fetched, with its progress; one that does not come
 });
 
 onPanel("Settings", "a setting of the server is changed, and one that is wrong is told where it stands", async (tab) => {
-  const field = tab.page.getByLabel("Look ahead", { exact: true });
+  const field = tab.page.getByLabel("Timeout secs", { exact: true });
   await field.fill("many");
   await field.press("Enter");
-  await tab.page.locator("#server-look_ahead-error").getByText(/look_ahead|number/).waitFor();
-  await field.fill("3");
+  await tab.page.locator("#server-timeout_secs-error").getByText(/timeout_secs|number/).waitFor();
+  await field.fill("1800");
   await tab.button("Save", { exact: true }).click();
   await tab.sees("The server has taken the setting.");
   const { items } = await server.api("GET", "settings");
-  assert.equal(items.find(({ id }) => id === "look_ahead").value, "3");
+  assert.equal(items.find(({ id }) => id === "timeout_secs").value, "1800");
   await tab.page.getByText("Settings that are read when it starts").click();
   await tab.page.getByText("Listen", { exact: true }).waitFor();
 }, { may: /422/ });

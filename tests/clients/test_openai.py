@@ -1,7 +1,9 @@
 """The `openai` package, as its users call it."""
 
 import base64
+import concurrent.futures
 import io
+import time
 
 import openai
 import pytest
@@ -79,6 +81,31 @@ def test_errors_are_the_clients_own(client, asked, kind, param, code):
         client.images.generate(**{"prompt": "a red circle", "size": SIZE, **asked})
     assert (caught.value.param, caught.value.code) == (param, code)
     assert caught.value.body["message"]
+
+
+def test_what_was_cancelled_is_not_asked_for_again(server):
+    # As the package is set by itself, which tries twice more after 409 and 500.
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=300)
+    before = {job["id"] for job in server.get("/api/v1/jobs?limit=100").json()["items"]}
+    asked = lambda: [job for job in server.get("/api/v1/jobs?limit=100").json()["items"] if job["id"] not in before]
+
+    def cancel():
+        until = time.monotonic() + 60
+        while not (jobs := asked()) and time.monotonic() < until:
+            time.sleep(0.05)
+        requests.delete(f"{server.url}/api/v1/jobs/{jobs[0]['id']}", timeout=30)
+
+    server.post("/api/v1/queue", {"is_paused": True})
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            cancelled = pool.submit(cancel)
+            with pytest.raises(openai.ConflictError) as caught:
+                client.images.generate(prompt="a red circle", size=SIZE)
+            cancelled.result()
+    finally:
+        server.post("/api/v1/queue", {"is_paused": False})
+    assert caught.value.code == "cancelled"
+    assert len(asked()) == 1
 
 
 def test_what_is_not_there_is_said(client):

@@ -162,6 +162,11 @@ impl Ledger {
         (anew || !is_behind).then_some((entry.job, change))
     }
 
+    /// Something may have been missed, or the server has another database: its numbers say nothing about those that come.
+    pub fn anew(&mut self) {
+        self.last = None;
+    }
+
     /// What an event means for the page's jobs: nothing if it is about others, or was heard before.
     pub fn hear(&mut self, event: &wire::Event) -> Option<(JobId, Change)> {
         if !event.is_live {
@@ -199,6 +204,15 @@ impl Ledger {
             self.entries.remove(at);
         }
         Some(Event::Job { job, seq, change })
+    }
+}
+
+/// The number after which events are asked for, once this one was heard. One that is stored says where the server is, even if that
+/// lies behind what was heard before: then its database is another one.
+pub fn heard(last: Option<u64>, event: &wire::Event) -> u64 {
+    match last {
+        Some(last) if event.is_live && event.told != Told::Resync => last.max(event.seq),
+        _ => event.seq,
     }
 }
 
@@ -254,6 +268,24 @@ mod tests {
         assert!(ledger.tell(JobId(1), finished).is_some());
         assert_eq!(ledger.tell(JobId(1), Change::Cancelled), None);
         assert_eq!(ledger.kept(), "[]");
+    }
+
+    #[test]
+    fn events_of_another_database_are_heard() {
+        let mut ledger = Ledger::new("t".into(), "");
+        ledger.submit(JobId(1), wish("a fox"));
+        ledger.taken(JobId(1), JobId(2));
+        assert!(ledger.hear(&event(900, false, 2, Change::Started)).is_some());
+        assert_eq!(ledger.hear(&event(3, false, 2, Change::Started)), None);
+        let resync = wire::Event { seq: 2, is_live: true, told: Told::Resync };
+        assert_eq!(heard(Some(900), &resync), 2, "it is asked for from there on");
+        ledger.anew();
+        assert!(ledger.hear(&event(3, false, 2, Change::Started)).is_some());
+        for (last, seq, is_live, now) in
+            [(None, 5, true, 5), (Some(7), 5, true, 7), (Some(7), 8, true, 8), (Some(7), 5, false, 5)]
+        {
+            assert_eq!(heard(last, &event(seq, is_live, 2, Change::Started)), now, "{last:?} {seq} {is_live}");
+        }
     }
 
     #[test]

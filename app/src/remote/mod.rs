@@ -15,6 +15,15 @@ pub fn wait(failed: u32) -> u32 {
     FIRST.saturating_mul(1 << failed.min(8)).min(LONGEST)
 }
 
+/// In how many seconds to ask again what was answered with this status and `Retry-After`; nothing if that is not to be waited for:
+/// pictures that are used up for today are a matter for people.
+pub fn later(status: u16, told: Option<&str>) -> Option<u32> {
+    const USUAL: u32 = 5;
+    const LONGEST: u32 = 180;
+    let seconds = told.map_or(Some(USUAL), |told| told.trim().parse().ok())?;
+    (status == 429 && seconds <= LONGEST).then(|| seconds.max(1))
+}
+
 /// A word as a part of a path or a query: everything but letters, digits and `-._~` is escaped.
 pub fn escaped(word: &str) -> String {
     let mut text = String::with_capacity(word.len());
@@ -36,6 +45,22 @@ mod tests {
     fn waits_grow_and_end() {
         let waits: Vec<_> = [0, 1, 2, 5, 8, 40, u32::MAX].into_iter().map(wait).collect();
         assert_eq!(waits, [500, 1000, 2000, 15_000, 15_000, 15_000, 15_000]);
+    }
+
+    #[test]
+    fn too_much_at_once_is_asked_again_but_not_tomorrow() {
+        for (status, told, seconds) in [
+            (429, Some("7"), Some(7)),
+            (429, Some(" 0 "), Some(1)),
+            (429, None, Some(5)),
+            (429, Some("180"), Some(180)),
+            (429, Some("40000"), None),
+            (429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), None),
+            (409, Some("7"), None),
+            (500, None, None),
+        ] {
+            assert_eq!(later(status, told), seconds, "{status} {told:?}");
+        }
     }
 
     #[test]

@@ -63,6 +63,14 @@ pub fn over(jobs: &[Job], id: JobId, other: JobId) -> Option<Move> {
     }
 }
 
+/// The same, where the list may show a part only of the `waiting` jobs: behind its last one come others that nobody sees, and a
+/// job that was sent behind all of them would go too far.
+pub fn in_sight(to: Option<Move>, jobs: &[Job], waiting: u64) -> Option<Move> {
+    let shown = jobs.iter().filter(|job| job.state == State::Waiting).count();
+    let is_whole = u64::try_from(shown).is_ok_and(|shown| shown >= waiting);
+    to.filter(|to| is_whole || *to != Move::Last)
+}
+
 /// Moves a job in a list as the server will.
 pub fn place(jobs: &mut Vec<Job>, id: JobId, before: Option<JobId>) {
     let Some(from) = jobs.iter().position(|known| known.id == id) else { return };
@@ -114,6 +122,20 @@ mod tests {
             [(3, 5, before(6)), (3, 6, Some(Move::Last)), (6, 3, before(3)), (3, 4, None), (3, 3, None), (3, 2, None)]
         {
             assert_eq!(over(&jobs(), JobId(id), JobId(other)), to, "{id} over {other}");
+        }
+    }
+
+    #[test]
+    fn nothing_goes_behind_jobs_that_are_not_shown() {
+        let before = Some(Move::Before(JobId(6)));
+        for (to, waiting, wanted) in [
+            (Some(Move::Last), 5, Some(Move::Last)),
+            (Some(Move::Last), 4, Some(Move::Last)),
+            (Some(Move::Last), 6, None),
+            (before, 6, before),
+            (None, 5, None),
+        ] {
+            assert_eq!(in_sight(to, &jobs(), waiting), wanted, "{to:?} of {waiting}");
         }
     }
 

@@ -62,6 +62,16 @@ pub struct Pull {
     pub problem: Option<String>,
 }
 
+/// Puts those that are on their way in the place of those that were known to be; what is told of one that did not come stays.
+/// Returns whether one is not on its way any more.
+pub fn renew(known: &mut Vec<Pull>, running: Vec<Pull>) -> bool {
+    let runs = |source: &str| running.iter().any(|pull| pull.source == source);
+    let has_ended = known.iter().any(|pull| pull.done.is_none() && !runs(&pull.source));
+    known.retain(|pull| pull.done.is_some() && !runs(&pull.source));
+    known.extend(running);
+    has_ended
+}
+
 /// How far a transfer is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -458,6 +468,23 @@ mod tests {
         ] {
             let event: Event = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!((event.seq, event.told), (seq, told), "{text}");
+        }
+    }
+
+    #[test]
+    fn pulls_that_have_ended_unheard_are_gone() {
+        let pull = |source: &str, done| Pull { source: source.into(), transfer: Transfer::default(), done, problem: None };
+        let known = [pull("came", None), pull("failed", Some(false)), pull("again", Some(false)), pull("runs", None)];
+        for (running, left, has_ended) in [
+            (vec!["runs", "again"], vec!["failed", "runs", "again"], true),
+            (vec!["came", "runs"], vec!["failed", "again", "came", "runs"], false),
+            (vec![], vec!["failed", "again"], true),
+        ] {
+            let mut pulls = known.to_vec();
+            let told = running.iter().map(|source| pull(source, None)).collect();
+            assert_eq!(renew(&mut pulls, told), has_ended, "{running:?}");
+            assert_eq!(pulls.iter().map(|pull| pull.source.as_str()).collect::<Vec<_>>(), left);
+            assert!(pulls.iter().all(|pull| pull.done.is_none() == running.contains(&pull.source.as_str())));
         }
     }
 

@@ -161,6 +161,7 @@ async fn images(
     Place(id): Place<u64>,
     JsonBody(Members { add, remove }): JsonBody<Members>,
 ) -> Result<Json<Collection>, ApiError> {
+    caller.needs(Scope::Generate)?;
     for (field, ids) in [("add", &add), ("remove", &remove)] {
         if ids.len() > AT_ONCE {
             return Err(ApiError::invalid(field, format!("{field}: use at most {AT_ONCE} at once")));

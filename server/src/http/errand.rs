@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use encaustic_protocol::{Failure, FailureKind, JobId};
+use encaustic_protocol::{Change, Failure, FailureKind, JobId};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -21,6 +21,8 @@ pub struct Errand {
     news: broadcast::Receiver<Arc<Event>>,
     is_over: bool,
     is_stopping: bool,
+    /// Whether one of its jobs may stand otherwise than it did when they were read.
+    is_stale: bool,
 }
 
 /// What there is to know of an errand.
@@ -40,7 +42,7 @@ impl Errand {
     pub async fn begin(app: &App, caller: &Caller, wishes: Vec<NewJob>) -> Result<Self, ApiError> {
         // From here on nothing is missed.
         let news = app.hub.follow();
-        let mut errand = Self { app: app.clone(), jobs: Vec::new(), news, is_over: false, is_stopping: false };
+        let mut errand = Self { app: app.clone(), jobs: Vec::new(), news, is_over: false, is_stopping: false, is_stale: true };
         for wish in wishes {
             // If one is refused, the errand is dropped and with it go those before.
             let submitted = submit::submit(app, caller, wish, None).await;
@@ -59,15 +61,46 @@ impl Errand {
     /// # Errors
     /// If the server ends and jobs will be begun again after its next start; they stay in the queue then.
     pub async fn next(&mut self) -> Result<Word, ApiError> {
+        // A long run tells of each of its steps: the queue is not read for all of them.
+        if self.is_stale
+            && let Some(jobs) = self.read().await?
+        {
+            return Ok(Word::Over(jobs));
+        }
+        loop {
+            tokio::select! {
+                () = self.app.until_stopped(), if !self.is_stopping => {
+                    self.is_stopping = true;
+                    self.is_stale = true;
+                    return Ok(Word::News);
+                }
+                heard = self.news.recv() => match heard {
+                    Ok(event) => if let News::Job { job, change } = &event.news && self.jobs.contains(job) {
+                        self.is_stale |= change.is_last() || matches!(change, Change::Queued { .. });
+                        return Ok(Word::News);
+                    },
+                    Err(RecvError::Lagged(_)) => {
+                        self.is_stale = true;
+                        return Ok(Word::News);
+                    }
+                    Err(RecvError::Closed) => return Err(ApiError::internal("the server is ending")),
+                },
+            }
+        }
+    }
+
+    /// Looks how the jobs stand, and returns them if all have ended.
+    async fn read(&mut self) -> Result<Option<Vec<Job>>, ApiError> {
         let ids = self.jobs.clone();
         let read = self.app.blocking(move |app| {
             let jobs: Result<Vec<Job>, QueueError> = ids.iter().map(|id| app.queue.job(*id)).collect();
             jobs.map_err(ApiError::from)
         });
         let jobs = read.await?;
+        self.is_stale = false;
         if jobs.iter().all(|job| job.state.is_last()) {
             self.is_over = true;
-            return Ok(Word::Over(jobs));
+            return Ok(Some(jobs));
         }
         if self.is_stopping && jobs.iter().any(|job| job.state == State::Waiting) {
             self.is_over = true;
@@ -75,20 +108,7 @@ impl Errand {
                 "the server is about to end; the job goes on after its next start, and its pictures will be in the gallery";
             return Err(ApiError { retry_secs: Some(10), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message) });
         }
-        loop {
-            tokio::select! {
-                () = self.app.until_stopped(), if !self.is_stopping => {
-                    self.is_stopping = true;
-                    return Ok(Word::News);
-                }
-                heard = self.news.recv() => match heard {
-                    Ok(event) if matches!(&event.news, News::Job { job, .. } if self.jobs.contains(job)) => return Ok(Word::News),
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return Ok(Word::News),
-                    Err(RecvError::Closed) => return Err(ApiError::internal("the server is ending")),
-                },
-            }
-        }
+        Ok(None)
     }
 
     /// Waits for the end of all of its jobs.
@@ -131,5 +151,6 @@ pub fn failed(failure: &Failure) -> ApiError {
         FailureKind::Busy => StatusCode::TOO_MANY_REQUESTS,
         FailureKind::Device | FailureKind::Storage => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    ApiError::new(status, "failed", failure.message.clone())
+    // A second try would be a new job.
+    ApiError::new(status, "failed", failure.message.clone()).finally()
 }

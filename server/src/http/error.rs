@@ -1,7 +1,7 @@
 //! What is answered when something is wrong: `{"error": {"code", "message", "field"?}}`, with the status that fits.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use encaustic_protocol::{Failure, FailureKind, Invalid};
 use serde_json::json;
@@ -9,6 +9,9 @@ use serde_json::json;
 use crate::app::Interrupted;
 use crate::db::DbError;
 use crate::queue::QueueError;
+
+/// By this header OpenAI's clients, which try again after many errors, know better.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -24,12 +27,14 @@ pub struct ApiError {
     pub field: Option<String>,
     /// When to try again, in seconds.
     pub retry_secs: Option<u32>,
+    /// Whether the same request would not fare better, whatever its status says: clients that try again by themselves are told.
+    pub is_final: bool,
 }
 
 impl ApiError {
     /// An answer without a field.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), field: None, retry_secs: None }
+        Self { status, code, message: message.into(), field: None, retry_secs: None, is_final: false }
     }
 
     /// A field that is not allowed: 422.
@@ -42,6 +47,12 @@ impl ApiError {
     pub fn without(mut self, prefix: &str) -> Self {
         self.field = self.field.map(|field| field.strip_prefix(prefix).map_or(field.clone(), str::to_owned));
         self
+    }
+
+    /// The same, and nobody is to try again by himself.
+    #[must_use]
+    pub fn finally(self) -> Self {
+        Self { is_final: true, ..self }
     }
 
     /// There is nothing of that name: 404.
@@ -69,6 +80,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(json!({"error": error}))).into_response();
         if let Some(seconds) = self.retry_secs {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.is_final {
+            response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         // Interfaces that speak another form of errors make theirs from it.
         response.extensions_mut().insert(self);

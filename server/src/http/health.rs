@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiError;
+use crate::auth::{Caller, Scope};
 use crate::{App, metrics};
 
 /// What everybody may ask.
@@ -74,7 +75,11 @@ async fn ready(State(app): State<App>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "metrics", body = String, content_type = "application/openmetrics-text"),
 ))]
-async fn all_metrics(State(app): State<App>) -> Result<Response, ApiError> {
+async fn all_metrics(State(app): State<App>, caller: Option<Caller>) -> Result<Response, ApiError> {
+    // At `metrics_listen` nobody is asked who he is.
+    if let Some(caller) = caller {
+        caller.needs(Scope::Read)?;
+    }
     let text = app.blocking(|app| app.metrics.look(app).map(|()| app.metrics.text()).map_err(ApiError::from)).await?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

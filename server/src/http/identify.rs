@@ -1,7 +1,7 @@
 //! Who asks: by a key in a header, by the cookie of a session, or because he sits at this machine.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -34,7 +34,8 @@ pub(super) async fn identify(State(app): State<App>, mut request: Request, next:
     let is_open = route.as_deref().is_none_or(|route| OPEN.contains(&route) || openapi::is_page(route));
     match caller(&app, request.headers()).await {
         Ok(caller) => {
-            if !is_open && let Err(error) = caller.needs(least(request.method())) {
+            // Which of them a request needs, its handler knows.
+            if !is_open && let Err(error) = caller.needs_any(&Scope::ALL) {
                 return error.into_response();
             }
             request.extensions_mut().insert(caller);
@@ -43,11 +44,6 @@ pub(super) async fn identify(State(app): State<App>, mut request: Request, next:
         Err(error) => return error.into_response(),
     }
     next.run(request).await
-}
-
-/// What every request of a method needs; handlers may want more.
-fn least(method: &Method) -> Scope {
-    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) { Scope::Read } else { Scope::Generate }
 }
 
 async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
@@ -71,7 +67,9 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
         (None, None) => Err(unknown("an API key is needed: send it as `Authorization: Bearer enc_...`")),
         (None, Some(Shown::Session(_))) if is_here => Ok(Caller::local()),
         (None, Some(Shown::Session(_))) => Err(unknown("the session has ended: sign in again")),
-        (None, Some(_)) => Err(unknown("the API key is not valid: it may have been revoked, or is not whole")),
+        (None, Some(_)) => Err(unknown(
+            "the API key is not valid: it may have been revoked, or is not whole; at this machine send no key, or a valid one",
+        )),
     }
 }
 

@@ -199,6 +199,7 @@ async fn change(
     id: u64,
     change: impl FnOnce(&App) -> Result<(), ApiError> + Send + 'static,
 ) -> Result<Json<Job>, ApiError> {
+    caller.needs(Scope::Generate)?;
     let job = app.blocking(move |app| {
         let job = app.queue.job(JobId(id))?;
         caller.needs_to_own(&job.client)?;

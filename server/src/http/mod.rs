@@ -21,7 +21,7 @@ pub mod jobs;
 pub mod models;
 pub mod openai;
 mod openapi;
-mod page;
+pub(crate) mod page;
 pub mod picture;
 pub mod queue;
 pub mod schema;

@@ -130,6 +130,14 @@ pub(super) async fn serve(State(app): State<App>, request: Request) -> Result<Re
     }
 }
 
+/// Whether there is a page to serve.
+pub(crate) fn is_there(folder: Option<&std::path::Path>) -> bool {
+    match folder {
+        Some(folder) => folder.join(INDEX).is_file(),
+        None => Built::get(INDEX).is_some(),
+    }
+}
+
 /// What is shown where there is no page.
 fn without(app: &App) -> Response {
     let why = match &app.config.page {

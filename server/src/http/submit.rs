@@ -75,7 +75,7 @@ pub async fn retry(app: &App, caller: &Caller, id: u64) -> Result<Accepted, ApiE
 fn spent(wait: &Wait) -> ApiError {
     let (limit, seconds) = (wait.limit, wait.seconds);
     let message = format!("this key may make {limit} pictures a day (UTC), and not so many are left; try again in {seconds} s");
-    ApiError { retry_secs: Some(seconds), ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota", message) }
+    ApiError { retry_secs: Some(seconds), ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota", message) }.finally()
 }
 
 /// Holds a wish to its limits.

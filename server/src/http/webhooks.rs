@@ -61,6 +61,7 @@ async fn send(
     Place((id, webhook)): Place<(u64, String)>,
     _: AnyBody,
 ) -> Result<(StatusCode, Json<Delivery>), ApiError> {
+    caller.needs(Scope::Generate)?;
     let sent = app.blocking(move |app| {
         caller.needs_to_own(&app.queue.job(JobId(id))?.client)?;
         let sent = webhooks::send_again(&app.db, JobId(id), &webhook, (app.clock)())?;

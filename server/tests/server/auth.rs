@@ -12,6 +12,8 @@ struct Locked {
     admin: String,
     maker: String,
     reader: String,
+    /// Generates, and may not read.
+    writer: String,
 }
 
 fn locked() -> Locked {
@@ -25,9 +27,10 @@ fn locked() -> Locked {
     let admin = add("admin", &[Scope::Admin]);
     let maker = add("maker", &[Scope::Generate, Scope::Read]);
     let reader = add("reader", &[Scope::Read]);
+    let writer = add("writer", &[Scope::Generate]);
     drop(keys);
     let trial = Trial::over(folder, crate::support::Easel::default(), |config| config.require_key = true);
-    Locked { trial, admin, maker, reader }
+    Locked { trial, admin, maker, reader, writer }
 }
 
 impl Locked {
@@ -77,6 +80,75 @@ fn every_route_wants_its_scope() {
             if status == 403 {
                 assert!(reply.body.contains("lacks the scope `"), "{}", reply.body);
             }
+        }
+    }
+}
+
+#[test]
+fn handlers_want_what_they_need_whatever_the_method() {
+    let locked = locked();
+    let Locked { admin, maker, reader, writer, .. } = &locked;
+    let all = [("", "nobody"), (reader, "reader"), (writer, "writer"), (maker, "maker"), (admin, "admin")];
+    let ids = json!({"ids": [1]});
+    for (line, body, statuses) in [
+        // They change nothing, or answer what was sent.
+        ("POST /api/v1/images/zip", &ids, [401, 404, 403, 404, 404]),
+        ("POST /api/v1/models/demo/count", &json!({"texts": ["a"]}), [401, 200, 403, 200, 200]),
+        ("POST /sdapi/v1/png-info", &json!({"image": ""}), [401, 422, 422, 422, 422]),
+        ("POST /sdapi/v1/refresh-checkpoints", &json!({}), [401, 200, 200, 200, 200]),
+        ("GET /sdapi/v1/progress", &json!(null), [401, 200, 200, 200, 200]),
+        ("GET /sdapi/v1/samplers", &json!(null), [401, 200, 200, 200, 200]),
+        ("GET /sdapi/v1/options", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /v1/models", &json!(null), [401, 200, 200, 200, 200]),
+        // They read.
+        ("GET /metrics", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/jobs", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/jobs/9", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/jobs/9/progress", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/jobs/9/preview", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/jobs/9/webhooks", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/jobs/9/events", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/queue", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/images", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/images/9", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/images/9/file", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/images/9/thumbnail", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/collections", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/collections/9", &json!(null), [401, 404, 403, 404, 404]),
+        ("GET /api/v1/models", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/models/pull", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/devices", &json!(null), [401, 200, 403, 200, 200]),
+        ("GET /api/v1/catalog", &json!(null), [401, 200, 403, 200, 200]),
+        // They change what is somebody's.
+        ("DELETE /api/v1/jobs/9", &json!(null), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/jobs/9/retry", &json!({}), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/jobs/9/priority", &json!({"priority": 1}), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/jobs/9/place", &json!({"before": null}), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/jobs/9/webhooks/x", &json!({}), [401, 403, 404, 404, 404]),
+        ("PATCH /api/v1/images/9", &json!({}), [401, 403, 404, 404, 404]),
+        ("DELETE /api/v1/images/9", &json!(null), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/images/delete", &ids, [401, 403, 200, 200, 200]),
+        ("POST /api/v1/images", &json!({}), [401, 403, 400, 400, 400]),
+        ("POST /api/v1/collections", &json!({"name": ""}), [401, 403, 422, 422, 422]),
+        ("PATCH /api/v1/collections/9", &json!({}), [401, 403, 404, 404, 404]),
+        ("DELETE /api/v1/collections/9", &json!(null), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/collections/9/images", &json!({}), [401, 403, 404, 404, 404]),
+        ("POST /sdapi/v1/txt2img", &json!({"steps": 0}), [401, 403, 422, 422, 422]),
+        ("POST /sdapi/v1/options", &json!({}), [401, 403, 200, 200, 200]),
+        ("POST /sdapi/v1/interrupt", &json!({}), [401, 403, 200, 200, 200]),
+        ("POST /sdapi/v1/skip", &json!({}), [401, 403, 200, 200, 200]),
+        ("POST /sdapi/v1/img2img", &json!({}), [401, 403, 501, 501, 501]),
+        ("POST /v1/images/generations", &json!({}), [401, 403, 400, 400, 400]),
+        ("POST /v1/images/edits", &json!({}), [401, 403, 501, 501, 501]),
+        // They change what is everybody's.
+        ("POST /sdapi/v1/unload-checkpoint", &json!({}), [401, 403, 403, 403, 200]),
+        ("PATCH /api/v1/settings", &json!({}), [401, 403, 403, 403, 200]),
+        ("DELETE /api/v1/models/pull?source=x", &json!(null), [401, 403, 403, 403, 404]),
+        ("DELETE /api/v1/keys/none", &json!(null), [401, 403, 403, 403, 404]),
+    ] {
+        for ((key, name), status) in all.iter().zip(statuses) {
+            let reply = locked.ask(line, key, body);
+            assert_eq!(reply.status, status, "{line} by {name}: {}", reply.body);
         }
     }
 }

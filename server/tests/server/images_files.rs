@@ -52,7 +52,18 @@ fn a_file_can_be_asked_for_in_parts_and_kept() {
     let tag = header(&whole, "etag").to_owned();
     assert_eq!(tag, format!("{:?}", trial.get(&format!("/api/v1/images/{id}")).json()["sha256"].as_str().unwrap()));
     assert_eq!(header(&whole, "content-length"), length.to_string());
-    assert!(header(&whole, "cache-control").contains("immutable"));
+    // A number means another picture in another database; a hash never does.
+    let hash = tag.trim_matches('"');
+    for (name, is_forever) in [(id.to_string(), false), (hash.to_owned(), true)] {
+        for what in ["file", "file?format=jpeg", "thumbnail"] {
+            let kept = trial.get(&format!("/api/v1/images/{name}/{what}"));
+            let control = header(&kept, "cache-control");
+            assert_eq!(
+                (kept.status, control.contains("immutable"), control.contains("no-cache")),
+                (200, is_forever, !is_forever)
+            );
+        }
+    }
     for (range, part) in [
         ("bytes=0-9".to_owned(), 0..10),
         ("bytes=10-".to_owned(), 10..length),

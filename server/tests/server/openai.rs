@@ -146,6 +146,16 @@ fn what_is_wrong_is_told_in_its_form() {
     }
     let failed = ask(&trial, json!({"prompt": "broken"}));
     assert_eq!((failed.status, &failed.json()["error"]["type"]), (500, &"server_error".into()));
+    // Their package would make a new job of it.
+    assert_eq!(failed.headers["x-should-retry"], "false");
+    let cancelled = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(&trial, json!({"prompt": "slow:600"})));
+        let id = trial.until("it runs", || trial.get("/api/v1/jobs?state=running").json()["items"][0]["id"].as_u64());
+        trial.delete(&format!("/api/v1/jobs/{id}"));
+        asked.join().unwrap()
+    });
+    assert_eq!((cancelled.status, &cancelled.json()["error"]["code"]), (409, &"cancelled".into()));
+    assert_eq!(cancelled.headers["x-should-retry"], "false");
     for path in ["/v1/images/edits", "/v1/images/variations"] {
         let answer = trial.post(path, &json!({}));
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (501, &"not_implemented".into()), "{path}");
@@ -156,7 +166,7 @@ fn what_is_wrong_is_told_in_its_form() {
     full.post("/api/v1/jobs", &json!({}));
     let answer = ask(&full, json!({}));
     assert_eq!((answer.status, &answer.json()["error"]["type"]), (429, &"rate_limit_error".into()));
-    assert!(answer.headers.contains_key("retry-after"));
+    assert!(answer.headers.contains_key("retry-after") && !answer.headers.contains_key("x-should-retry"));
 }
 
 #[test]

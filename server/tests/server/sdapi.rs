@@ -255,6 +255,10 @@ fn options_are_kept() {
     assert_eq!(options["sd_model_checkpoint"], "demo [6ce0161689]");
     // Many clients send back all that they got.
     assert_eq!(trial.post("/sdapi/v1/options", &options).status, 200);
+    let chosen =
+        || encaustic_server::preferences::read(&trial.server.as_ref().unwrap().app.db, &encaustic_server::job::Client::local());
+    let is_layer = |(name, _): &(String, String)| name == "CLIP_stop_at_last_layers";
+    assert!(!chosen().unwrap().iter().any(is_layer), "the model goes on to say which layer it wants");
     for (name, value, shown) in [
         ("sd_model_checkpoint", json!("OTHER"), json!("other [6ce0161689]")),
         ("CLIP_stop_at_last_layers", json!(2), json!(2)),

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use encaustic_protocol::{Change, Command, Event, Failure, FailureKind, ImageRef, JobId};
 use leptos::prelude::*;
@@ -144,6 +145,7 @@ impl Inner {
 
     /// The connection is there: asks for all that was not answered, or may have been missed.
     fn anew(self: &Rc<Self>) {
+        self.ledger.borrow_mut().anew();
         if !self.knows_catalog.get() {
             self.describe();
         }
@@ -274,6 +276,9 @@ impl Inner {
                     match inner.server.heard(api::delete(&format!("jobs/{}", id.0)).await) {
                         // The end is told as an event. One that had come before is heard of here.
                         Ok(()) | Err(Trouble::Refused { .. }) => inner.catch_up(id, false).await,
+                        Err(Trouble::Later { seconds, .. }) => {
+                            set_timeout(move || inner.cancel(job), Duration::from_secs(seconds.into()));
+                        }
                         Err(_) => {}
                     }
                 });

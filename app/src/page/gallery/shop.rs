@@ -36,6 +36,8 @@ pub struct Shop {
     pub total: RwSignal<Option<u64>>,
     /// Which search it is; what others still find is not shown.
     nth: StoredValue<u64>,
+    /// The SHA-256 of pictures' files, by their numbers.
+    hashes: StoredValue<HashMap<u64, String>>,
     is_coming: StoredValue<bool>,
 }
 
@@ -48,6 +50,7 @@ impl Shop {
             next: RwSignal::new(None),
             total: RwSignal::new(None),
             nth: StoredValue::new(0),
+            hashes: StoredValue::default(),
             is_coming: StoredValue::new(false),
         }
     }
@@ -180,6 +183,10 @@ impl Gallery {
     /// Takes a part of the list in; what was known of its pictures beyond that is kept.
     fn take(self, images: Vec<Image>, old: &[Arc<Record>], complete: impl FnOnce(&mut Vec<Arc<Record>>)) {
         let known: HashMap<u64, &Arc<Record>> = old.iter().map(|record| (record.id, record)).collect();
+        if let Some(shop) = self.shop {
+            let hashes = images.iter().map(|image| (image.id, image.sha256.clone()));
+            shop.hashes.update_value(|known| known.extend(hashes));
+        }
         self.named.update(|named| named.extend(images.iter().map(|image| (image.sha256.clone(), image.id))));
         let mut records: Vec<_> = images
             .into_iter()
@@ -270,9 +277,11 @@ impl Gallery {
         });
     }
 
-    /// The address of a picture's small image, if a server has it.
+    /// The address of a picture's small image, if a server has it. By the hash of its file the browser may keep it for good.
     pub fn small_address(self, id: u64) -> Option<String> {
-        self.shop.map(|_| api::address(&format!("images/{id}/thumbnail")))
+        let shop = self.shop?;
+        let hash = shop.hashes.with_value(|known| known.get(&id).filter(|hash| !hash.is_empty()).cloned());
+        Some(api::address(&format!("images/{}/thumbnail", hash.unwrap_or_else(|| id.to_string()))))
     }
 
     /// Asks which collections there are.

@@ -9,8 +9,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, Headers, RequestInit, Response};
 
-use crate::remote::escaped;
 use crate::remote::wire::{self, About, Counts, Device, Job, Model, NewJob, Part};
+use crate::remote::{self, escaped};
 
 /// Where the interface lies, relative to the page.
 pub const ROOT: &str = "api/v1";
@@ -22,6 +22,13 @@ pub enum Trouble {
     Offline,
     /// The server wants to know who asks.
     SignedOut,
+    /// The server has too much to do, or has been asked too often: it will take the same question in a while.
+    Later {
+        /// In how many seconds.
+        seconds: u32,
+        /// Why.
+        failure: Failure,
+    },
     /// The server refuses.
     Refused {
         /// The status.
@@ -38,13 +45,13 @@ impl Trouble {
         match self {
             Self::Offline => say(FailureKind::Device, "the server does not answer; it is tried again by itself"),
             Self::SignedOut => say(FailureKind::Invalid, "the server wants to know who asks: sign in"),
-            Self::Refused { failure, .. } => failure.clone(),
+            Self::Later { failure, .. } | Self::Refused { failure, .. } => failure.clone(),
         }
     }
 
-    /// Whether the same question will be answered when the connection is there again.
+    /// Whether the same question will be answered later: [`Server::on_anew`](super::Server::on_anew) tells when.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Offline | Self::SignedOut)
+        matches!(self, Self::Offline | Self::SignedOut | Self::Later { .. })
     }
 }
 
@@ -140,7 +147,12 @@ async fn fetch(method: &str, path: &str, request: &RequestInit) -> Result<Respon
         502..=504 => Err(Trouble::Offline),
         status => {
             let text = text(&response).await.unwrap_or_default();
-            Err(Trouble::Refused { status, failure: wire::failure(status, &text) })
+            let failure = wire::failure(status, &text);
+            let told = response.headers().get("retry-after").ok().flatten();
+            match remote::later(status, told.as_deref()) {
+                Some(seconds) => Err(Trouble::Later { seconds, failure }),
+                None => Err(Trouble::Refused { status, failure }),
+            }
         }
     }
 }
@@ -169,6 +181,11 @@ pub async fn about() -> Result<About, Trouble> {
 /// The library.
 pub async fn models() -> Result<Vec<Model>, Trouble> {
     get::<List<Model>>("models").await.map(List::items)
+}
+
+/// Models that are on their way into the library.
+pub async fn pulls() -> Result<Vec<wire::Pull>, Trouble> {
+    get::<List<wire::Pull>>("models/pull").await.map(List::items)
 }
 
 /// What a model is and wants.

@@ -10,6 +10,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{MessageEvent, WebSocket};
 
 use super::{Link, Server, api};
+use crate::remote::ledger::heard;
 use crate::remote::{self, wire::Event};
 
 /// The line.
@@ -76,7 +77,7 @@ impl Server {
         let message = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
             let event = message.data().as_string().and_then(|text| serde_json::from_str::<Event>(&text).ok());
             if let Some(event) = event.filter(|_| is_this()) {
-                self.feed.update_value(|feed| feed.last = feed.last.max(Some(event.seq)));
+                self.feed.update_value(|feed| feed.last = Some(heard(feed.last, &event)));
                 self.hear(&event);
             }
         });

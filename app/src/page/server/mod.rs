@@ -12,13 +12,14 @@ pub mod sign_in;
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use encaustic_protocol::{JobId, Progress};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use self::api::Trouble;
-use crate::remote::wire::{About, Counts, Device, Event, Job, Model, Pull, Told};
+use crate::remote::wire::{self, About, Counts, Device, Event, Job, Model, Pull, Told};
 
 pub use banner::Banner;
 pub use sign_in::SignIn;
@@ -79,6 +80,8 @@ pub struct Server {
     alarms: StoredValue<Vec<Alarm>, LocalStorage>,
     /// Whether the list of jobs is to be asked for in a moment.
     is_asking: StoredValue<bool>,
+    /// Whether everything is to be asked for again in a while.
+    is_put_off: StoredValue<bool>,
 }
 
 /// Whether this page came from a server, or from files.
@@ -102,6 +105,7 @@ impl Server {
             ears: StoredValue::new_local(Vec::new()),
             alarms: StoredValue::new_local(Vec::new()),
             is_asking: StoredValue::new(false),
+            is_put_off: StoredValue::new(false),
         })
     }
 
@@ -144,6 +148,7 @@ impl Server {
         self.ask_queue_soon();
         self.ask_devices();
         self.ask_models();
+        self.ask_pulls();
         for alarm in self.alarms.get_value() {
             alarm();
         }
@@ -159,6 +164,18 @@ impl Server {
         spawn_local(async move {
             if let Ok(models) = self.heard(api::models().await) {
                 self.models.set(Some(models));
+            }
+        });
+    }
+
+    /// Asks which models are on their way: of one that has come, or was stopped, the end may have gone unheard.
+    fn ask_pulls(self) {
+        spawn_local(async move {
+            if let Ok(running) = self.heard(api::pulls().await) {
+                let has_ended = self.pulls.try_update(|pulls| wire::renew(pulls, running)).unwrap_or_default();
+                if has_ended {
+                    self.ask_models();
+                }
             }
         });
     }
@@ -187,8 +204,24 @@ impl Server {
         match &answer {
             Err(Trouble::SignedOut) => self.link.set(Link::SignedOut),
             Err(Trouble::Offline) => self.stumbled(),
+            Err(Trouble::Later { seconds, .. }) => self.anew_in(*seconds),
             _ => {}
         }
         answer
+    }
+
+    /// Asks for everything again in a while, once for all that was put off until then.
+    fn anew_in(self, seconds: u32) {
+        if self.is_put_off.get_value() {
+            return;
+        }
+        self.is_put_off.set_value(true);
+        let again = move || {
+            self.is_put_off.set_value(false);
+            if self.link.get_untracked() == Link::Open {
+                self.anew();
+            }
+        };
+        set_timeout(again, Duration::from_secs(seconds.into()));
     }
 }

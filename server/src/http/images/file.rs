@@ -1,6 +1,7 @@
 //! A picture's file, in its own format or another, whole or in part, and its thumbnail.
 //!
-//! A picture never changes, so whoever has it may keep it: its hash is the ETag.
+//! A picture never changes, so whoever asks for it by its hash, which is the ETag, may keep it. Its number means another picture in
+//! another database: whoever asks by that has to ask again.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +22,9 @@ use crate::images::upload::decode;
 
 /// For a year, by whoever asked, without asking again.
 const FOREVER: &str = "private, max-age=31536000, immutable";
+
+/// By whoever asked, who asks again whether it still is the same.
+const ASK_AGAIN: &str = "private, no-cache";
 
 /// How a picture's file is wanted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -53,12 +57,13 @@ pub(super) async fn file(
     asked: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.needs(Scope::Read)?;
+    let keep = keep(&id);
     let image = app.blocking(move |app| app.db.read(|reader| find(reader, &id))).await?;
     let own = format(&image)?;
     let wanted = how.format.unwrap_or(own);
     let tag = if wanted == own { format!("\"{}\"", image.sha256) } else { format!("\"{}-{}\"", image.sha256, wanted.name()) };
     let name = named(&app, &image).numbered(image.id) + "." + wanted.ending();
-    let headers = headers(wanted.mime(), &tag, Some((&name, how.download)));
+    let headers = headers(wanted.mime(), &tag, keep, Some((&name, how.download)));
     if is_known(&asked, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
@@ -110,10 +115,11 @@ pub(super) async fn thumbnail(
     asked: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.needs(Scope::Read)?;
+    let keep = keep(&id);
     let image = app.blocking(move |app| app.db.read(|reader| find(reader, &id))).await?;
     let own = format(&image)?;
     let tag = format!("\"{}-small\"", image.sha256);
-    let headers = headers(Format::Jpeg.mime(), &tag, None);
+    let headers = headers(Format::Jpeg.mime(), &tag, keep, None);
     if is_known(&asked, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
@@ -121,11 +127,17 @@ pub(super) async fn thumbnail(
     Ok((headers, Body::from(bytes)).into_response())
 }
 
-fn headers(mime: &'static str, tag: &str, name: Option<(&str, bool)>) -> HeaderMap {
+/// For how long what is asked for by this name may be kept.
+fn keep(id: &str) -> &'static str {
+    let is_hash = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { FOREVER } else { ASK_AGAIN }
+}
+
+fn headers(mime: &'static str, tag: &str, keep: &'static str, name: Option<(&str, bool)>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     set(&mut headers, header::CONTENT_TYPE, mime);
     set(&mut headers, header::ETAG, tag);
-    set(&mut headers, header::CACHE_CONTROL, FOREVER);
+    set(&mut headers, header::CACHE_CONTROL, keep);
     set(&mut headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     if let Some((name, is_download)) = name {
         set(&mut headers, header::CONTENT_DISPOSITION, &disposition(name, is_download));

@@ -330,6 +330,7 @@ async fn change(
     Place(id): Place<String>,
     JsonBody(change): JsonBody<Change>,
 ) -> Result<Json<Details>, ApiError> {
+    caller.needs(Scope::Generate)?;
     for (field, text, most) in [("title", &change.title, TITLE_BYTES), ("notes", &change.notes, NOTES_BYTES)] {
         if text.as_ref().is_some_and(|text| text.len() > most || text.contains('\0')) {
             return Err(ApiError::invalid(field, format!("{field}: use at most {most} bytes, and no NUL character")));
@@ -357,6 +358,7 @@ async fn change(
     (status = 403, description = "it is another client's", body = schema::Problem),
     (status = 404, description = "there is none", body = schema::Problem)))]
 async fn delete(State(app): State<App>, caller: Caller, Place(id): Place<String>) -> Result<StatusCode, ApiError> {
+    caller.needs(Scope::Generate)?;
     let deleted = app.blocking(move |app| {
         let image = app.db.read(|reader| find(reader, &id))?;
         caller.needs_to_own(&image.client)?;

@@ -122,7 +122,8 @@ pub(super) fn ended(jobs: Vec<Job>) -> Result<Job, ApiError> {
         (None, JobState::Finished) => Ok(job),
         (None, _) => {
             let message = "somebody has cancelled this job in the server's queue";
-            Err(ApiError::new(StatusCode::CONFLICT, "cancelled", message))
+            // It would be a new job, and be cancelled again.
+            Err(ApiError::new(StatusCode::CONFLICT, "cancelled", message).finally())
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::preferences;
 const MODEL: &str = "sd_model_checkpoint";
 /// The layer, counted from the end.
 const LAYER: &str = "CLIP_stop_at_last_layers";
+/// What is shown where none was chosen.
+const USUAL_LAYER: u32 = 1;
 /// The noise.
 const NOISE: &str = "randn_source";
 
@@ -78,7 +80,11 @@ pub(super) fn change(app: &App, choices: Choices, told: Map<String, Value>, pref
         if let Some(name) = fields.word(MODEL)? {
             changed.model = Some(names::model(app, &name, MODEL)?);
         }
-        changed.clip_skip = fields.within(LAYER, 1, 64)?.or(changed.clip_skip);
+        // The whole list that is sent back says 1 where nothing was chosen, which leaves the choice to the model. For one request it
+        // is meant as it is said.
+        let layer = fields.within(LAYER, 1, 64)?;
+        let is_shown = prefix.is_empty() && choices.clip_skip.is_none() && layer == Some(USUAL_LAYER);
+        changed.clip_skip = layer.filter(|_| !is_shown).or(changed.clip_skip);
         if let Some(name) = fields.word(NOISE)? {
             let unknown = || ApiError::invalid(NOISE, format!("{NOISE}: {name:?} is not allowed; use GPU, NV or CPU"));
             changed.rng = super::ask::rng(&name).ok_or_else(unknown)?;
@@ -140,7 +146,7 @@ fn shown(app: &App, choices: &Choices) -> Result<Map<String, Value>, ApiError> {
     let options = json!({
         MODEL: model.as_ref().map(|model| &model.title),
         "sd_checkpoint_hash": model.as_ref().and_then(|model| model.sha256.as_ref()),
-        LAYER: choices.clip_skip.unwrap_or(1),
+        LAYER: choices.clip_skip.unwrap_or(USUAL_LAYER),
         NOISE: noise(choices.rng),
         "sd_vae": "Automatic",
         "eta_noise_seed_delta": 0,

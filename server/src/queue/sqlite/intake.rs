@@ -51,7 +51,9 @@ impl Writing<'_> {
             let wants = "what this version of the program can read";
             return refused(QueueError::NotNow { job, state: found.state, wants });
         }
-        let again = NewJob { not_before: None, ..found.wish };
+        // The message about its end is for whoever asked for it, not for others that try it again.
+        let webhook = found.wish.webhook.clone().filter(|_| found.client == *client);
+        let again = NewJob { not_before: None, webhook, ..found.wish };
         Ok(Submitted { job: self.take_in(&again, client)?, is_new: true })
     }
 

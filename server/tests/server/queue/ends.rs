@@ -185,6 +185,14 @@ fn a_second_try_is_a_job_of_its_own_with_the_same_seed() {
     assert!(again.is_new && again.job != cancelled);
     let (first, second) = (bench.queue.job(cancelled).unwrap(), bench.queue.job(again.job).unwrap());
     assert_eq!((first.wish, second.client.0.as_str()), (second.wish, "b"));
+    let told = encaustic_server::job::NewJob { webhook: Some("http://127.0.0.1:9/ended".into()), ..super::wish("w") };
+    for (client, is_told) in [("a", true), ("b", false)] {
+        let first = bench.queue.submit(&told, &Client("a".into()), None).unwrap().job;
+        bench.queue.cancel(first).unwrap();
+        let again = bench.queue.retry(first, &Client(client.into())).unwrap().job;
+        assert_eq!(bench.queue.job(again).unwrap().wish.webhook.is_some(), is_told, "{client}");
+        bench.queue.cancel(again).unwrap();
+    }
     let token = bench.claim().unwrap().token;
     for state in ["running", "finished"] {
         let refused = bench.queue.retry(again.job, &Client::local()).unwrap_err().to_string();

@@ -122,12 +122,13 @@ pub fn Waiting(
             server.place(studio, id, to.before());
         }
     };
-    let can =
-        move |step: fn(&[Job], JobId) -> Option<Move>| Signal::derive(move || server.jobs.with(|jobs| step(jobs, id)).is_none());
-    let move_by = move |step: fn(&[Job], JobId) -> Option<Move>| move || go(server.jobs.with_untracked(|jobs| step(jobs, id)));
+    let seen = move |to: Option<Move>, jobs: &[Job]| order::in_sight(to, jobs, server.counts.with(|counts| counts.waiting));
+    let stepped = move |step: fn(&[Job], JobId) -> Option<Move>| server.jobs.with(|jobs| seen(step(jobs, id), jobs));
+    let can = move |step: fn(&[Job], JobId) -> Option<Move>| Signal::derive(move || stepped(step).is_none());
+    let move_by = move |step: fn(&[Job], JobId) -> Option<Move>| move || go(untrack(|| stepped(step)));
     let target = move || {
         let other = dragged.get()?;
-        server.jobs.with(|jobs| order::over(jobs, other, id))
+        server.jobs.with(|jobs| seen(order::over(jobs, other, id), jobs))
     };
     let is_target = Memo::new(move |_| target().is_some());
     let over = RwSignal::new(false);

@@ -124,7 +124,7 @@ fn handlers_want_what_they_need_whatever_the_method() {
         ("POST /api/v1/jobs/9/retry", &json!({}), [401, 403, 404, 404, 404]),
         ("POST /api/v1/jobs/9/priority", &json!({"priority": 1}), [401, 403, 404, 404, 404]),
         ("POST /api/v1/jobs/9/place", &json!({"before": null}), [401, 403, 404, 404, 404]),
-        ("POST /api/v1/jobs/9/webhooks/x", &json!({}), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/jobs/9/webhooks/x/send", &json!({}), [401, 403, 404, 404, 404]),
         ("PATCH /api/v1/images/9", &json!({}), [401, 403, 404, 404, 404]),
         ("DELETE /api/v1/images/9", &json!(null), [401, 403, 404, 404, 404]),
         ("POST /api/v1/images/delete", &ids, [401, 403, 200, 200, 200]),

@@ -135,7 +135,8 @@ config! {
     }
     "metrics" {
         /// A second address for `/metrics`, `/health` and `/ready` alone, without a key: for a network that only Prometheus is in.
-        /// Empty for none; at the first address, `/metrics` wants what everything else wants.
+        /// Empty for none; at the first address, `/metrics` wants what everything else wants. An address that others can reach is
+        /// taken only once there is an API key; it may be called by its address, by a name without a dot, or by one of `hosts`.
         metrics_listen: Option<std::net::SocketAddr> = None;
         /// Where an OpenTelemetry collector takes traces by OTLP over HTTP, as `http://127.0.0.1:4318/v1/traces`; empty for none.
         /// Wants a build with the feature `otel`.

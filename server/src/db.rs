@@ -51,6 +51,17 @@ pub enum DbError {
     },
 }
 
+impl DbError {
+    /// Whether there is no room left on the disk.
+    pub fn is_full(&self) -> bool {
+        let code = match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code(),
+            Self::TooNew { .. } => None,
+        };
+        code == Some(rusqlite::ErrorCode::DiskFull)
+    }
+}
+
 fn remedy(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => "; make room on the disk, then go on: nothing was lost",

@@ -188,7 +188,7 @@ pub struct Model {
     pub bytes: u64,
     /// Its SHA-256, if it is known.
     pub sha256: Option<String>,
-    /// Where its file or folder is.
+    /// Where its file or folder is; told to nobody without the scope `admin`.
     pub path: Option<String>,
     /// Under which terms it may be used, if that is known.
     pub license: Option<String>,

@@ -41,6 +41,13 @@ pub enum StartError {
          --scopes admin,generate,read`, or listen on this machine alone with --listen 127.0.0.1:{port}", port = .0.port()
     )]
     Open(SocketAddr),
+    /// Others could read the metrics, and there is nobody yet whom the owner trusts.
+    #[error(
+        "{0}: there is no API key, so the server does not start where others can reach its metrics, which want none at that \
+         address: make one with `encaustic key add NAME --scopes admin,generate,read`, or tell them to this machine alone with \
+         --metrics-listen 127.0.0.1:{port}", port = .0.port()
+    )]
+    OpenMetrics(SocketAddr),
     /// The address for metrics is taken, or not this machine's.
     #[error("{address}: {source}; give another with --metrics-listen")]
     Metrics {
@@ -103,6 +110,12 @@ impl Server {
         let keys = Keys::new(Arc::clone(&db), clock.clone());
         if (config.require_key || !address.ip().to_canonical().is_loopback()) && keys.is_empty()? {
             return Err(StartError::Open(address));
+        }
+        if let Some(address) = config.metrics_listen
+            && !address.ip().to_canonical().is_loopback()
+            && keys.is_empty()?
+        {
+            return Err(StartError::OpenMetrics(address));
         }
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;

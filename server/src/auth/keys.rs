@@ -124,7 +124,7 @@ pub struct Known {
 impl Known {
     /// Who has it.
     pub fn caller(&self) -> Caller {
-        Caller { client: Client(self.key.name.clone()), scopes: self.key.scopes.clone() }
+        Caller { client: Client(self.key.name.clone()), scopes: self.key.scopes.clone(), key: Some(self.id) }
     }
 
     /// Its name.
@@ -249,6 +249,16 @@ impl Keys {
         }
         self.used(found.as_ref());
         Ok(found)
+    }
+
+    /// Whether a caller's key has not been revoked since he showed it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn is_valid(&self, caller: &Caller) -> Result<bool, DbError> {
+        let Some(id) = caller.key else { return Ok(true) };
+        self.refresh()?;
+        Ok(self.lock().keys.iter().any(|known| known.id == id))
     }
 
     /// The key that a session began with.

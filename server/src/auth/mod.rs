@@ -62,12 +62,14 @@ pub struct Caller {
     pub client: Client,
     /// What he may do.
     pub scopes: Vec<Scope>,
+    /// The number of his key, if he has shown one.
+    pub key: Option<i64>,
 }
 
 impl Caller {
     /// Whoever sits at this machine and needs no key.
     pub fn local() -> Self {
-        Self { client: Client::local(), scopes: Scope::ALL.to_vec() }
+        Self { client: Client::local(), scopes: Scope::ALL.to_vec(), key: None }
     }
 
     /// Whether he may do something.

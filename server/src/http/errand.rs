@@ -1,6 +1,6 @@
 //! Jobs that somebody waits for on an open connection: when he hangs up they are taken back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use encaustic_protocol::{Failure, FailureKind, JobId};
@@ -18,9 +18,18 @@ use crate::queue::QueueError;
 pub struct Errand {
     app: App,
     jobs: Vec<JobId>,
+    entered: Arc<Mutex<Entered>>,
     news: broadcast::Receiver<Arc<Event>>,
     is_over: bool,
     is_stopping: bool,
+}
+
+/// What has been taken in for an errand. The thread that submits a job enters it here, so that it is taken back even if nobody
+/// waits for that thread any more.
+#[derive(Default)]
+struct Entered {
+    jobs: Vec<JobId>,
+    is_dropped: bool,
 }
 
 /// What there is to know of an errand.
@@ -40,10 +49,21 @@ impl Errand {
     pub async fn begin(app: &App, caller: &Caller, wishes: Vec<NewJob>) -> Result<Self, ApiError> {
         // From here on nothing is missed.
         let news = app.hub.follow();
-        let mut errand = Self { app: app.clone(), jobs: Vec::new(), news, is_over: false, is_stopping: false };
+        let mut errand =
+            Self { app: app.clone(), jobs: Vec::new(), entered: Arc::default(), news, is_over: false, is_stopping: false };
         for wish in wishes {
             // If one is refused, the errand is dropped and with it go those before.
-            let submitted = submit::submit(app, caller, wish, None).await;
+            let entered = Arc::clone(&errand.entered);
+            let enter = move |app: &App, job| {
+                let mut entered = lock(&entered);
+                if entered.is_dropped {
+                    drop(entered);
+                    take_back(app, job);
+                } else {
+                    entered.jobs.push(job);
+                }
+            };
+            let submitted = submit::submit_then(app, caller, wish, None, enter).await;
             errand.jobs.push(submitted.map_err(|error| error.without("request."))?.job.id);
         }
         Ok(errand)
@@ -106,22 +126,32 @@ impl Errand {
 
 impl Drop for Errand {
     fn drop(&mut self) {
+        let jobs = {
+            let mut entered = lock(&self.entered);
+            entered.is_dropped = true;
+            std::mem::take(&mut entered.jobs)
+        };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if self.is_over {
+        if self.is_over || jobs.is_empty() {
             return;
         }
-        let (app, jobs) = (self.app.clone(), std::mem::take(&mut self.jobs));
-        runtime.spawn_blocking(move || {
-            for job in jobs {
-                match app.queue.cancel(job) {
-                    Ok(_) => tracing::info!(job = job.0, "job {} is taken back: nobody waits for it any more", job.0),
-                    // It has ended.
-                    Err(QueueError::Over { .. } | QueueError::Unknown(_)) => {}
-                    Err(error) => tracing::warn!(job = job.0, "job {} cannot be taken back: {error}", job.0),
-                }
-            }
-        });
+        let app = self.app.clone();
+        runtime.spawn_blocking(move || jobs.into_iter().for_each(|job| take_back(&app, job)));
     }
+}
+
+fn take_back(app: &App, job: JobId) {
+    match app.queue.cancel(job) {
+        Ok(_) => tracing::info!(job = job.0, "job {} is taken back: nobody waits for it any more", job.0),
+        // It has ended.
+        Err(QueueError::Over { .. } | QueueError::Unknown(_)) => {}
+        Err(error) => tracing::warn!(job = job.0, "job {} cannot be taken back: {error}", job.0),
+    }
+}
+
+/// A thread that panicked has left what is whole.
+fn lock(entered: &Mutex<Entered>) -> MutexGuard<'_, Entered> {
+    entered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is answered for a job that came to nothing.

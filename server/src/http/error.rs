@@ -54,7 +54,7 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this route takes; send less")
     }
 
-    /// The server failed: 500. The cause goes to the log, and to the client as far as it can act on it.
+    /// The server failed: 500. `message` says so to anybody: no names of files or folders; those go to the log.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
@@ -85,7 +85,11 @@ impl From<Interrupted> for ApiError {
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         tracing::error!("{error}");
-        Self::internal(error.to_string())
+        if error.is_full() {
+            let message = "no room is left on the server's disk; nothing was changed. Make room, and try again";
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message);
+        }
+        Self::internal("the server's database failed; its log says how")
     }
 }
 
@@ -119,7 +123,11 @@ impl From<Failure> for ApiError {
             FailureKind::Invalid => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", failure.message),
             FailureKind::Model => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "model", failure.message),
             FailureKind::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", failure.message),
-            FailureKind::Device | FailureKind::Storage => Self::internal(failure.message),
+            FailureKind::Device => Self::internal(failure.message),
+            FailureKind::Storage => {
+                tracing::error!("{}", failure.message);
+                Self::internal("the server could not read or write its files; its log says which and why")
+            }
         }
     }
 }

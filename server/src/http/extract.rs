@@ -15,8 +15,10 @@ use super::ApiError;
 use crate::auth::{Caller, Scope};
 use crate::job::Client;
 
-/// How long a body of JSON may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a small body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long one with a picture in it may.
+pub(super) const LARGE_BODY_TIME: Duration = Duration::from_secs(60);
 
 /// A body of JSON. Other content types are refused, as a page of a stranger could send them without being asked.
 #[derive(Clone, Copy, Debug)]
@@ -25,22 +27,29 @@ pub struct JsonBody<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            let message = "send JSON, with `Content-Type: application/json`";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
-        }
-        let read = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
-        let Ok(read) = read else {
-            let message = format!("the body took longer than {} s to arrive", BODY_TIME.as_secs());
-            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
-        };
-        let bytes = read.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
-            _ => ApiError::new(StatusCode::BAD_REQUEST, "body", rejection.body_text()),
-        })?;
-        parse(&bytes).map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        json(request, BODY_TIME).await.map(Self)
     }
+}
+
+/// A body of JSON that may take so long to arrive.
+///
+/// # Errors
+/// If it is none, too large, or too slow.
+pub(super) async fn json<T: DeserializeOwned>(request: Request, within: Duration) -> Result<T, ApiError> {
+    if !is_json(request.headers()) {
+        let message = "send JSON, with `Content-Type: application/json`";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
+    }
+    let Ok(read) = tokio::time::timeout(within, Bytes::from_request(request, &())).await else {
+        let message = format!("the body took longer than {} s to arrive", within.as_secs());
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
+    };
+    let bytes = read.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
+        _ => ApiError::new(StatusCode::BAD_REQUEST, "body", rejection.body_text()),
+    })?;
+    parse(&bytes)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

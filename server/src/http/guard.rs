@@ -23,12 +23,13 @@ const REMEMBER: &str = "600";
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 
 /// Who may call the server, and by what name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guard {
     port: u16,
     is_public: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
+    knows_neighbours: bool,
 }
 
 impl Guard {
@@ -40,7 +41,15 @@ impl Guard {
             is_public: !address.ip().to_canonical().is_loopback(),
             hosts: config.hosts.0.iter().map(plain).collect(),
             origins: config.origins.0.iter().map(plain).collect(),
+            knows_neighbours: false,
         })
+    }
+
+    /// For the address of metrics, which a collector in the same network calls by a name without a dot. No stranger's page
+    /// has such a name.
+    pub(super) fn apart(config: &Config, address: SocketAddr) -> Arc<Self> {
+        let guard = Arc::unwrap_or_clone(Self::new(config, address));
+        Arc::new(Self { knows_neighbours: true, ..guard })
     }
 
     /// Whether the server is known by this name.
@@ -65,7 +74,10 @@ impl Guard {
         }
         // A name can be made to point anywhere; an address is what it is.
         let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        name == "localhost" || ip.is_ok_and(|ip| self.is_public || ip.is_loopback())
+        let is_neighbour = self.knows_neighbours
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !name.bytes().all(|byte| byte.is_ascii_digit());
+        name == "localhost" || is_neighbour || ip.is_ok_and(|ip| self.is_public || ip.is_loopback())
     }
 
     /// Whether a page from there may use the server that it calls `host`.

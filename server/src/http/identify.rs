@@ -17,6 +17,11 @@ pub(super) const COOKIE: &str = "encaustic_session";
 
 /// Routes that want no key; what is at the last is signed. Addresses without a route want none either: there is the page, or nothing.
 const OPEN: &[&str] = &["/health", "/ready", "/api/v1/server", "/api/v1/session", "/api/openapi.json", "/v1/images/files/{name}"];
+/// Who watches over the server asks this whatever it is busy with: nobody is looked up, which would want the database.
+const ALIVE: &str = "/health";
+/// What a page asks for by the hundred without anybody doing anything: it does not count towards a key's rate.
+const BY_THE_HUNDRED: &[&str] = &["/api/v1/images/{id}/thumbnail", "/api/v1/images/{id}/file", "/api/v1/jobs/{id}/preview"];
+
 /// What somebody shows to say who he is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shown {
@@ -32,8 +37,17 @@ enum Shown {
 pub(super) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_open = route.as_deref().is_none_or(|route| OPEN.contains(&route) || openapi::is_page(route));
+    // Addresses without a route are the page's own files, which are anybody's.
+    let Some(route) = route.filter(|route| route != ALIVE) else { return next.run(request).await };
+    let is_counted = !is_open && !BY_THE_HUNDRED.contains(&route.as_str());
     match caller(&app, request.headers()).await {
-        Ok(caller) => {
+        Ok((caller, known)) => {
+            if is_counted
+                && let Some(known) = known
+                && let Err(wait) = app.keys.count(&known, app.settings.now().key_rate)
+            {
+                return too_many(&wait).into_response();
+            }
             if !is_open && let Err(error) = caller.needs(least(request.method())) {
                 return error.into_response();
             }
@@ -50,7 +64,8 @@ fn least(method: &Method) -> Scope {
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) { Scope::Read } else { Scope::Generate }
 }
 
-async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+/// Who asks, and by which key.
+async fn caller(app: &App, headers: &HeaderMap) -> Result<(Caller, Option<Known>), ApiError> {
     let shown = shown(headers);
     let is_here = !app.config.require_key && app.config.listen.ip().to_canonical().is_loopback() && !is_forwarded(headers);
     let (known, has_keys) = app
@@ -62,14 +77,11 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
         })
         .await?;
     match (known, shown) {
-        (Some(known), _) => {
-            app.keys.count(&known, app.settings.now().key_rate).map_err(|wait| too_many(&wait))?;
-            Ok(known.caller())
-        }
+        (Some(known), _) => Ok((known.caller(), Some(known))),
         // Clients of other programs send some key or other because they must.
-        (None, shown) if is_here && (shown.is_none() || !has_keys) => Ok(Caller::local()),
+        (None, shown) if is_here && (shown.is_none() || !has_keys) => Ok((Caller::local(), None)),
         (None, None) => Err(unknown("an API key is needed: send it as `Authorization: Bearer enc_...`")),
-        (None, Some(Shown::Session(_))) if is_here => Ok(Caller::local()),
+        (None, Some(Shown::Session(_))) if is_here => Ok((Caller::local(), None)),
         (None, Some(Shown::Session(_))) => Err(unknown("the session has ended: sign in again")),
         (None, Some(_)) => Err(unknown("the API key is not valid: it may have been revoked, or is not whole")),
     }

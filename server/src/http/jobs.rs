@@ -54,7 +54,7 @@ pub struct Which {
     pub state: Option<String>,
     /// Of this client.
     pub client: Option<String>,
-    /// Older than this job.
+    /// Those that come after this job in the list: `next` of the page before.
     pub before: Option<u64>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000)]
@@ -119,15 +119,11 @@ fn accepted(Accepted { job, is_new }: Accepted) -> Response {
 async fn list(State(app): State<App>, caller: Caller, Params(which): Params<Which>) -> Result<Json<Jobs>, ApiError> {
     caller.needs(Scope::Read)?;
     let limit = limit(which.limit, USUAL, MOST)?;
-    let mut states = states(which.state.as_deref().unwrap_or_default())?;
-    if which.before.is_some() && states.is_empty() {
-        // Those that wait have all been on the first page.
-        states = JobState::ALL.into_iter().filter(|state| *state != JobState::Waiting).collect();
-    }
+    let states = states(which.state.as_deref().unwrap_or_default())?;
     let wanted = Wanted { states, client: which.client.map(Client), before: which.before.map(JobId), most: limit };
     let items = app.blocking(move |app| app.queue.jobs(&wanted).map_err(ApiError::from)).await?;
     let is_full = u32::try_from(items.len()).is_ok_and(|found| found == limit);
-    let last = items.last().filter(|job| is_full && job.state != JobState::Waiting);
+    let last = items.last().filter(|_| is_full);
     Ok(Json(Jobs { next: last.map(|job| job.id.0), items }))
 }
 
@@ -245,6 +241,7 @@ async fn prioritise(
     Place(id): Place<u64>,
     JsonBody(NewPriority { priority }): JsonBody<NewPriority>,
 ) -> Result<Json<Job>, ApiError> {
+    submit::may_have(&caller, priority)?;
     if !PRIORITIES.contains(&priority) {
         let (least, most) = (PRIORITIES.start(), PRIORITIES.end());
         let message = format!("priority: {priority} is not allowed; use {least} to {most}");
@@ -268,5 +265,15 @@ async fn place(
     Place(id): Place<u64>,
     JsonBody(NewPlace { before }): JsonBody<NewPlace>,
 ) -> Result<Json<Job>, ApiError> {
-    change(&app, caller, id, move |app| Ok(app.queue.place(JobId(id), before.map(JobId))?)).await
+    let mover = caller.clone();
+    let place = move |app: &App| {
+        // Before another client's job it would come before everything that is that client's turn.
+        if let Some(other) = before
+            && !mover.may(Scope::Admin)
+        {
+            mover.needs_to_own(&app.queue.job(JobId(other))?.client)?;
+        }
+        Ok(app.queue.place(JobId(id), before.map(JobId))?)
+    };
+    change(&app, caller, id, place).await
 }

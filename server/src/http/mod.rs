@@ -57,7 +57,7 @@ pub use error::ApiError;
 /// The most bytes of a body, unless a route says otherwise.
 pub const MAX_BODY: usize = 1 << 20;
 /// How long a body may be silent before it is given up.
-const BODY_SILENCE: Duration = Duration::from_secs(15);
+const BODY_SILENCE: Duration = Duration::from_secs(8);
 
 /// All interfaces.
 fn routes() -> OpenApiRouter<App> {
@@ -117,7 +117,14 @@ fn broken(cause: Box<dyn Any + Send>) -> Response {
 /// Serves metrics and health alone, until the app is stopped.
 pub async fn serve_apart(listener: TcpListener, app: App) {
     let (routes, _) = health::apart().split_for_parts();
-    let routes = routes.layer(from_fn_with_state(app.clone(), watching::watch)).with_state(app.clone());
+    let address = listener.local_addr().unwrap_or(app.config.listen);
+    let routes = routes
+        .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
+        .layer(from_fn_with_state(Guard::apart(&app.config, address), guard::guard))
+        .layer(CatchPanicLayer::custom(broken))
+        .layer(from_fn(guard::harden))
+        .layer(from_fn_with_state(app.clone(), watching::watch))
+        .with_state(app.clone());
     serve::serve(listener, routes, app).await;
 }
 

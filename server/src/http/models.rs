@@ -97,7 +97,11 @@ fn missing(failure: encaustic_protocol::Failure) -> ApiError {
 #[utoipa::path(get, path = "/api/v1/models", tag = "models", responses((status = 200, description = "the models", body = Models)))]
 async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Models>, ApiError> {
     caller.needs(Scope::Read)?;
-    let items = app.blocking(|app| app.host.models().map_err(ApiError::from)).await?;
+    let mut items = app.blocking(|app| app.host.models().map_err(ApiError::from)).await?;
+    if !caller.may(Scope::Admin) {
+        // How this machine's folders are called is its owner's business.
+        items.iter_mut().for_each(|model| model.path = None);
+    }
     Ok(Json(Models { items }))
 }
 

@@ -50,7 +50,7 @@ pub fn find(app: &App, name: &str) -> Result<Found, ApiError> {
 /// # Errors
 /// If it cannot be read.
 pub fn file(app: &App, found: &Found) -> Result<Vec<u8>, ApiError> {
-    app.images.read(&found.sha256, found.format).map_err(|error| ApiError::internal(error.to_string()))
+    Ok(app.images.read(&found.sha256, found.format)?)
 }
 
 /// Its file in another form, with how it was made. It blocks.

@@ -6,7 +6,7 @@ use encaustic_protocol::{Invalid, JobId, validate};
 use super::ApiError;
 use crate::App;
 use crate::auth::{Caller, Scope, Wait};
-use crate::job::{Job, NewJob, PRIORITIES};
+use crate::job::{Job, NewJob, PRIORITIES, Priority};
 use crate::time::Millis;
 use crate::webhooks::target::Target;
 
@@ -35,17 +35,40 @@ pub struct Accepted {
 /// # Errors
 /// 403 without the scope, 422 with the field, 429 where the queue is full.
 pub async fn submit(app: &App, caller: &Caller, wish: NewJob, key: Option<String>) -> Result<Accepted, ApiError> {
+    submit_then(app, caller, wish, key, |_, _| ()).await
+}
+
+/// As [`submit`], and goes on with `then` even if nobody waits for the answer any more.
+///
+/// # Errors
+/// As [`submit`].
+pub(super) async fn submit_then(
+    app: &App,
+    caller: &Caller,
+    wish: NewJob,
+    key: Option<String>,
+    then: impl FnOnce(&App, JobId) + Send + 'static,
+) -> Result<Accepted, ApiError> {
     caller.needs(Scope::Generate)?;
-    let client = caller.client.clone();
+    let caller = caller.clone();
     app.blocking(move |app| {
+        let client = &caller.client;
+        // What has been taken in already is answered as it was then, whatever a new job would have to keep to now.
+        if let Some(key) = &key
+            && let Some(job) = app.queue.known(&wish, client, key)?
+        {
+            return Ok(Accepted { job: app.queue.job(job)?, is_new: false });
+        }
+        may_have(&caller, wish.priority)?;
         check(app, &wish)?;
         let pictures = wish.request.batch;
-        app.keys.take(&client, pictures)?.map_err(|wait| spent(&wait))?;
-        let submitted = app.queue.submit(&wish, &client, key.as_deref());
+        app.keys.take(client, pictures)?.map_err(|wait| spent(&wait))?;
+        let submitted = app.queue.submit(&wish, client, key.as_deref());
         if !submitted.as_ref().is_ok_and(|submitted| submitted.is_new) {
-            app.keys.give_back(&client, pictures)?;
+            app.keys.give_back(client, pictures)?;
         }
         let submitted = submitted?;
+        then(app, submitted.job);
         let job = app.queue.job(submitted.job)?;
         Ok(Accepted { job, is_new: submitted.is_new })
     })
@@ -58,9 +81,12 @@ pub async fn submit(app: &App, caller: &Caller, wish: NewJob, key: Option<String
 /// As [`submit`], and 404 or 409 if there is no such job.
 pub async fn retry(app: &App, caller: &Caller, id: u64) -> Result<Accepted, ApiError> {
     caller.needs(Scope::Generate)?;
-    let client = caller.client.clone();
+    let caller = caller.clone();
     app.blocking(move |app| {
-        let pictures = app.queue.job(JobId(id))?.wish.request.batch;
+        let client = caller.client.clone();
+        let wish = app.queue.job(JobId(id))?.wish;
+        may_have(&caller, wish.priority)?;
+        let pictures = wish.request.batch;
         app.keys.take(&client, pictures)?.map_err(|wait| spent(&wait))?;
         let submitted = app.queue.retry(JobId(id), &client);
         if submitted.is_err() {
@@ -69,6 +95,19 @@ pub async fn retry(app: &App, caller: &Caller, id: u64) -> Result<Accepted, ApiE
         Ok(Accepted { job: app.queue.job(submitted?.job)?, is_new: true })
     })
     .await
+}
+
+/// Refuses to let him come before all others, unless he looks after them.
+///
+/// # Errors
+/// 403 without the scope `admin` for a priority above the usual one.
+pub fn may_have(caller: &Caller, priority: Priority) -> Result<(), ApiError> {
+    if priority <= 0 || caller.may(Scope::Admin) {
+        return Ok(());
+    }
+    let message =
+        format!("priority: {priority} wants a key with the scope `admin`, as it is before everybody else's jobs; use 0 or less");
+    Err(ApiError { field: Some("priority".to_owned()), ..ApiError::new(StatusCode::FORBIDDEN, "scope", message) })
 }
 
 /// 429 for too many pictures in a day.

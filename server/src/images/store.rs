@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use encaustic_protocol::{Failure, FailureKind, Request};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::disk::{UNFINISHED, open, read, replace, settle};
 use super::format::{self, Format, Quality};
@@ -83,9 +83,29 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// The same for clients: without where on this machine it is.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Full { .. } => "no room is left on the server's disk; nothing was kept of the picture. Make room, or choose \
+                                  another folder, and try again"
+                .to_owned(),
+            Self::Missing { .. } => "the picture's file is missing; somebody has removed it from its folder".to_owned(),
+            Self::NoFile { .. } => {
+                "what stands where the picture's file should be is a link or a folder; it is not opened".to_owned()
+            }
+            Self::Name(_) | Self::Picture(_) => self.to_string(),
+            Self::Io { source, .. } => {
+                format!("the picture's file cannot be read or written: {source}; the server's log says where")
+            }
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { kind: FailureKind::Storage, message: error.to_string() }
+        tracing::error!("{error}");
+        Self { kind: FailureKind::Storage, message: error.told() }
     }
 }
 
@@ -149,8 +169,8 @@ struct Inner {
     options: Options,
     /// Files whose rows are on their way, and how many of those.
     held: Mutex<HashMap<String, u32>>,
-    decoding: Semaphore,
-    receiving: Semaphore,
+    decoding: Arc<Semaphore>,
+    receiving: Arc<Semaphore>,
     exporting: Arc<Semaphore>,
 }
 
@@ -204,8 +224,8 @@ impl Store {
             thumbnails,
             options,
             held: Mutex::default(),
-            decoding: Semaphore::new(DECODING),
-            receiving: Semaphore::new(RECEIVING),
+            decoding: Arc::new(Semaphore::new(DECODING)),
+            receiving: Arc::new(Semaphore::new(RECEIVING)),
             exporting: Arc::new(Semaphore::new(EXPORTING)),
         })))
     }
@@ -215,15 +235,16 @@ impl Store {
         &self.0.options
     }
 
-    /// A turn for whoever is about to decode a picture: few of them at a time have room in memory.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    /// A turn for whoever is about to decode a picture: few of them at a time have room in memory. It belongs to the thread
+    /// that decodes: whoever waits for that may hang up, and the memory stays taken.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // It is never closed.
-        self.0.decoding.acquire().await.ok()
+        Arc::clone(&self.0.decoding).acquire_owned().await.ok()
     }
 
-    /// A turn for whoever is about to receive a picture.
-    pub async fn reception(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.receiving.acquire().await.ok()
+    /// A turn for whoever is about to receive a picture; kept as long as what was received is.
+    pub async fn reception(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.receiving).acquire_owned().await.ok()
     }
 
     /// Leave to make an archive, as long as it is kept; `None` if as many as may be are being made.
@@ -256,7 +277,8 @@ impl Store {
         let thumbnail = format::thumbnail(picture).map_err(encoded)?;
         if let Err(error) = self.write(&self.small(&sha256)?, &thumbnail) {
             // It is made again when somebody asks for it.
-            remark = Some(format!("The picture's thumbnail could not be written: {error}."));
+            tracing::warn!("a thumbnail could not be written: {error}");
+            remark = Some(format!("The picture's thumbnail could not be written: {}.", error.told()));
         }
         let image = NewImage {
             sha256,
@@ -304,17 +326,27 @@ impl Store {
         read(&self.image(sha256, format)?)
     }
 
-    /// A picture's thumbnail, a JPEG; it is made if it is missing.
+    /// A picture's thumbnail, a JPEG, if it is there.
+    ///
+    /// # Errors
+    /// If something else stands in its place.
+    pub fn ready_thumbnail(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match read(&self.small(sha256)?) {
+            Ok(thumbnail) if !thumbnail.is_empty() => Ok(Some(thumbnail)),
+            Err(error @ StoreError::NoFile { .. }) => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// A picture's thumbnail, a JPEG; it is made if it is missing, which wants a [`Store::turn`].
     ///
     /// # Errors
     /// If the picture cannot be read.
     pub fn thumbnail(&self, sha256: &str, format: Format) -> Result<Vec<u8>, StoreError> {
-        let path = self.small(sha256)?;
-        match read(&path) {
-            Ok(thumbnail) if !thumbnail.is_empty() => return Ok(thumbnail),
-            Err(error @ StoreError::NoFile { .. }) => return Err(error),
-            _ => {}
+        if let Some(thumbnail) = self.ready_thumbnail(sha256)? {
+            return Ok(thumbnail);
         }
+        let path = self.small(sha256)?;
         let file = self.read(sha256, format)?;
         let picture = super::upload::decode(&file).map_err(|error| StoreError::Picture(error.to_string()))?;
         let thumbnail = format::thumbnail(&picture).map_err(|error| StoreError::Picture(error.to_string()))?;

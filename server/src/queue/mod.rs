@@ -30,6 +30,12 @@ pub trait Queue: Send + Sync + 'static {
     /// [`QueueError::Full`] where too many wait already, [`QueueError::KeyReused`] for another wish under the same key.
     fn submit(&self, wish: &NewJob, client: &Client, key: Option<&str>) -> Result<Submitted, QueueError>;
 
+    /// The job that this client's idempotency `key` stands for, if it stands for one.
+    ///
+    /// # Errors
+    /// [`QueueError::KeyReused`] for another wish under the same key.
+    fn known(&self, wish: &NewJob, client: &Client, key: &str) -> Result<Option<JobId>, QueueError>;
+
     /// Gives a worker its next job, if there is one and the queue is not paused. A job for the model that the worker has
     /// `loaded` may come a bounded number of times before others.
     fn claim(&self, worker: &Worker<'_>) -> Result<Option<Claim>, QueueError>;

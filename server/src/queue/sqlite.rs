@@ -142,6 +142,11 @@ impl Queue for SqliteQueue {
         self.change(|writing| writing.submit(wish, client, key))
     }
 
+    fn known(&self, wish: &NewJob, client: &Client, key: &str) -> Result<Option<JobId>, QueueError> {
+        let now = (self.clock)();
+        self.db.read(|sql| intake::known(sql, &self.rules, now, wish, client, key))
+    }
+
     fn claim(&self, worker: &Worker<'_>) -> Result<Option<Claim>, QueueError> {
         // Workers without work ask often: that must not keep those who write waiting.
         let now = (self.clock)();

@@ -250,8 +250,9 @@ fn finish(
 fn publish(app: &App, job: &Job, hold: &Hold, images: &[NewImage]) {
     for image in images {
         if let Err(error) = app.images.publish(image, job.id.0, job.created) {
-            let text = format!("The picture is in the gallery, but could not be written into the output folder: {error}.");
-            tracing::warn!("{text}");
+            tracing::warn!("the picture is in the gallery, but could not be written into the output folder: {error}");
+            let text =
+                format!("The picture is in the gallery, but could not be written into the output folder: {}.", error.told());
             remark(app, hold, &text);
         }
     }

@@ -117,6 +117,29 @@ fn lists_come_in_pages() {
     assert_eq!(ids_of("/api/v1/jobs?client=local").0.len(), 5);
 }
 
+/// However many wait, all others can be reached behind them.
+#[test]
+fn a_long_line_hides_nothing() {
+    let trial = paused();
+    let jobs: Vec<u64> = (0..9).map(|_| submit(&trial, &json!({}))).collect();
+    let (ended, line) = jobs.split_at(3);
+    for job in ended {
+        trial.delete(&format!("/api/v1/jobs/{job}"));
+    }
+    trial.post(&format!("/api/v1/jobs/{}/priority", line[5]), &json!({"priority": 5}));
+    let expected: Vec<u64> = [line[5]].into_iter().chain(line[..5].iter().copied()).chain(ended.iter().rev().copied()).collect();
+    for limit in 1..=10 {
+        let (mut seen, mut before) = (Vec::new(), String::new());
+        loop {
+            let page = trial.get(&format!("/api/v1/jobs?limit={limit}{before}")).json();
+            seen.extend(ids(&page));
+            let Some(next) = page["next"].as_u64() else { break };
+            before = format!("&before={next}");
+        }
+        assert_eq!(seen, expected, "{limit} at a time");
+    }
+}
+
 #[test]
 fn an_idempotency_key_makes_a_second_submission_harmless() {
     let trial = paused();

@@ -219,3 +219,94 @@ fn at_this_machine_no_key_is_needed() {
     assert_eq!(trial.post("/api/v1/keys", &json!({"name": "x"})).status, 201);
     assert_eq!((queue(&[]), queue(&[("Authorization", "Bearer sk-none")])), (200, 401));
 }
+
+#[test]
+fn nobody_comes_before_others_by_himself() {
+    let locked = locked();
+    let Locked { admin, maker, .. } = &locked;
+    let other = json_of(&locked.ask("POST /api/v1/keys", admin, &json!({"name": "other"})))["key"].as_str().unwrap().to_owned();
+    locked.ask("POST /api/v1/queue", admin, &json!({"is_paused": true}));
+    let submit = |key: &str, priority: i32| locked.ask("POST /api/v1/jobs", key, &json!({"priority": priority}));
+    let id = |reply: &Reply| json_of(reply)["id"].as_u64().unwrap();
+    let refused = submit(maker, 1);
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("\"priority\"") && refused.body.contains("use 0 or less"), "{}", refused.body);
+    assert_eq!([submit(admin, 100).status, submit(maker, -1).status], [202, 202]);
+    let [mine, next, theirs] = [maker, maker, &other].map(|key| id(&submit(key, 0)));
+    let change =
+        |key: &str, job: u64, what: &str, body: Value| locked.ask(&format!("POST /api/v1/jobs/{job}/{what}"), key, &body).status;
+    for (key, job, what, body, status) in [
+        (maker, mine, "priority", json!({"priority": 1}), 403),
+        (maker, mine, "priority", json!({"priority": 0}), 200),
+        (maker, next, "place", json!({"before": theirs}), 403),
+        (maker, next, "place", json!({"before": mine}), 200),
+        (maker, next, "place", json!({}), 200),
+        (admin, next, "place", json!({"before": theirs}), 200),
+        (admin, mine, "priority", json!({"priority": 9}), 200),
+    ] {
+        assert_eq!(change(key, job, what, body.clone()), status, "{what} of {job}: {body}");
+    }
+    // What the owner has raised stays where it is, and is not taken for more.
+    assert_eq!(locked.ask(&format!("DELETE /api/v1/jobs/{mine}"), maker, &Value::Null).status, 202);
+    assert_eq!([change(maker, mine, "retry", json!({})), change(admin, mine, "retry", json!({}))], [403, 202]);
+}
+
+#[test]
+fn where_files_are_is_told_to_the_owner_alone() {
+    let locked = locked();
+    let Locked { admin, maker, reader, .. } = &locked;
+    let path = |key: &str| json_of(&locked.ask("GET /api/v1/models", key, &Value::Null))["items"][0]["path"].clone();
+    assert_eq!([path(reader), path(maker), path(admin)], [Value::Null, Value::Null, json!("/a/secret/folder/demo")]);
+    let told = json_of(&locked.ask("POST /api/v1/jobs", maker, &json!({})))["id"].as_u64().unwrap();
+    let line = format!("GET /api/v1/jobs/{told}");
+    let job = locked.trial.until("the job to end", || {
+        let job = json_of(&locked.ask(&line, maker, &Value::Null));
+        (job["state"] == "finished").then_some(job)
+    });
+    let image = job["images"][0]["name"].as_str().unwrap().to_owned();
+    std::fs::remove_dir_all(locked.trial.data().join("images")).unwrap();
+    let folder = locked.trial.data().to_str().unwrap().to_owned();
+    for line in [format!("GET /api/v1/images/{image}/file"), format!("GET /api/v1/images/{image}/file?format=jpeg")] {
+        let refused = locked.ask(&line, reader, &Value::Null);
+        assert_eq!(refused.status, 404, "{line}: {}", refused.body);
+        assert!(!refused.body.contains(&folder), "{}", refused.body);
+    }
+    let broken = rusqlite::Connection::open(locked.trial.data().join("encaustic.db")).unwrap();
+    broken.execute_batch("ALTER TABLE events RENAME TO away").unwrap();
+    let refused = locked.ask("POST /api/v1/jobs", maker, &json!({}));
+    assert_eq!(refused.status, 500, "{}", refused.body);
+    assert!(!refused.body.contains(&folder) && refused.body.contains("its log says how"), "{}", refused.body);
+    broken.execute_batch("ALTER TABLE away RENAME TO events").unwrap();
+}
+
+#[test]
+fn what_a_page_asks_for_by_itself_is_not_counted() {
+    let locked = locked();
+    let made = locked.ask("POST /api/v1/keys", &locked.admin, &json!({"name": "page", "per_minute": 2}));
+    let key = json_of(&made)["key"].as_str().unwrap().to_owned();
+    let ask = |line: &str| locked.ask(line, &key, &Value::Null);
+    let lines = ["GET /api/v1/images/1/thumbnail", "GET /api/v1/images/1/file", "GET /", "GET /api/v1/server", "GET /health"];
+    for line in lines.iter().cycle().take(50) {
+        assert_ne!(ask(line).status, 429, "{line}");
+    }
+    assert_eq!([0; 3].map(|_| ask("GET /api/v1/queue").status), [200, 200, 429]);
+    // Who has asked too often is still known.
+    assert_eq!(json_of(&ask("GET /api/v1/server"))["client"], "page");
+}
+
+#[test]
+fn a_second_submission_costs_nothing() {
+    let locked = locked();
+    let made = locked.ask("POST /api/v1/keys", &locked.admin, &json!({"name": "modest", "per_day": 1}));
+    let authorization = format!("Bearer {}", json_of(&made)["key"].as_str().unwrap());
+    let post = |key: &str, body: &str| {
+        let headers = [("Content-Type", "application/json"), ("Authorization", &authorization), ("Idempotency-Key", key)];
+        locked.trial.raw("POST /api/v1/jobs", &headers, body)
+    };
+    let (first, again) = (post("one", "{}"), post("one", "{}"));
+    assert_eq!((first.status, again.status), (202, 202), "{}", again.body);
+    assert_eq!(json_of(&first)["id"], json_of(&again)["id"]);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(post("two", "{}").status, 429);
+    assert_eq!(post("one", "{\"priority\": -1}").status, 422, "another wish under the same key");
+}

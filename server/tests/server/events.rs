@@ -152,3 +152,21 @@ fn who_comes_late_hears_how_far_it_is() {
     trial.delete(&format!("/api/v1/jobs/{job}"));
     trial.until("it has ended", || (trial.get(&format!("/api/v1/jobs/{job}")).json()["state"] == "cancelled").then_some(()));
 }
+
+#[test]
+fn a_revoked_key_hears_nothing_more() {
+    let trial = paused();
+    let key = trial.post("/api/v1/keys", &json!({"name": "gone"})).json()["key"].as_str().unwrap().to_owned();
+    let bearer = format!("Authorization: Bearer {key}\r\n");
+    let mut stream = Stream::open(&trial, "/api/v1/events", &bearer);
+    let mut local = Stream::open(&trial, "/api/v1/events", "");
+    let job = submit(&trial);
+    for stream in [&mut stream, &mut local] {
+        assert_eq!(stream.next().unwrap().1["job"], job);
+    }
+    assert_eq!(trial.delete("/api/v1/keys/gone").status, 204);
+    // It ends; who needs no key goes on.
+    assert!(std::iter::from_fn(|| stream.next()).count() <= 1);
+    let next = submit(&trial);
+    assert_eq!(local.next().unwrap().1["job"], next);
+}

@@ -173,19 +173,32 @@ fn every_answer_tells_the_browser_to_be_careful() {
     }
 }
 
-/// S5: 500 connections that never finish their heads are let go, and others are answered meanwhile.
+/// S5: 500 connections that never finish their heads, or their bodies, are let go, and others are answered meanwhile.
 #[test]
 fn connections_that_hold_on_are_let_go() {
     let trial = Trial::start(|_| ());
     let begun = Instant::now();
-    let starts = ["", "GET / HT", "GET / HTTP/1.1\r\nHost: ", "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nX-A: b\r\n"];
+    let body = |line: &str, kind: &str| {
+        let head = format!("POST {line} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n", trial.address());
+        format!("{head}Content-Length: 1000\r\n\r\n{{")
+    };
+    let starts = [
+        String::new(),
+        "GET / HT".to_owned(),
+        "GET / HTTP/1.1\r\nHost: ".to_owned(),
+        "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nX-A: b\r\n".to_owned(),
+        body("/api/v1/jobs", "application/json"),
+        body("/v1/images/generations", "application/json"),
+        body("/api/v1/jobs", "text/plain"),
+        body("/nothing", "application/json"),
+    ];
     let mut slow: Vec<_> = (0..500).map(|_| trial.connect()).collect();
     for (n, stream) in slow.iter_mut().enumerate() {
         stream.write_all(starts[n % starts.len()].as_bytes()).unwrap();
     }
     while begun.elapsed() < Duration::from_secs(3) {
         // One more byte now and then does not help them.
-        for stream in slow.iter_mut().skip(1).step_by(50) {
+        for stream in slow.iter_mut().skip(1).step_by(49) {
             let _ = stream.write_all(b"x");
         }
         assert_eq!(trial.get("/health").status, 200);

@@ -169,3 +169,26 @@ fn a_thumbnail_is_small_and_comes_back() {
         assert_eq!(trial.get(&path).body, first.body, "it is made again");
     }
 }
+
+/// However many ask, few pictures are decoded at a time, and what is ready is sent meanwhile.
+#[test]
+fn decoding_waits_for_its_turn() {
+    let trial = Trial::start(|_| ());
+    let [small, gone] = [1, 2].map(|seed| enter(app(&trial), &Entered { seed, ..Entered::default() }));
+    let removed = trial.data().join("thumbnails");
+    let sha256 = trial.get(&format!("/api/v1/images/{gone}")).json()["sha256"].as_str().unwrap().to_owned();
+    std::fs::remove_file(removed.join(&sha256[..2]).join(format!("{}.jpg", &sha256[2..]))).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let turns: Vec<_> = (0..2).map(|_| runtime.block_on(app(&trial).images.turn()).unwrap()).collect();
+    std::thread::scope(|scope| {
+        let waiting = [format!("/api/v1/images/{gone}/thumbnail"), format!("/api/v1/images/{small}/file?format=jpeg")];
+        let waiting = waiting.map(|path| scope.spawn(|| trial.get(&{ path }).status));
+        for path in [format!("/api/v1/images/{small}/thumbnail"), format!("/api/v1/images/{gone}/file")] {
+            assert_eq!(trial.get(&path).status, 200, "{path}");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        drop(turns);
+        assert_eq!(waiting.map(|waiting| waiting.join().unwrap()), [200, 200]);
+    });
+}

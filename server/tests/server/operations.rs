@@ -28,6 +28,42 @@ fn health_and_readiness_are_told() {
     assert_eq!(ready.json(), json!({"is_ready": true, "problems": []}));
 }
 
+/// S9: whoever shows a key is not looked up where nobody needs to be.
+#[test]
+fn a_busy_database_does_not_make_the_server_look_dead() {
+    use std::sync::Barrier;
+    use std::time::{Duration, Instant};
+
+    use encaustic_server::db::DbError;
+
+    let trial = Trial::start(|_| ());
+    let app = &trial.server.as_ref().unwrap().app;
+    let busy = 5;
+    let (begin, end) = (Barrier::new(busy + 1), Barrier::new(busy + 1));
+    let hold = || {
+        begin.wait();
+        end.wait();
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        for reader in 0..busy {
+            scope.spawn(move || match reader {
+                0 => app.db.write::<_, DbError>(|_| hold()).unwrap(),
+                _ => app.db.read::<_, DbError>(|_| hold()).unwrap(),
+            });
+        }
+        begin.wait();
+        let begun = Instant::now();
+        let shown = [vec![], vec![("Authorization", "Bearer enc_some"), ("Cookie", "encaustic_session=some")]];
+        let asked = shown.iter().flat_map(|headers| ["GET /health", "GET /"].map(|path| (path, headers)));
+        let statuses: Vec<_> = asked.map(|(path, headers)| trial.raw(path, headers, "").status).collect();
+        let seconds = begun.elapsed();
+        end.wait();
+        assert_eq!(statuses, [200; 4]);
+        assert!(seconds < Duration::from_secs(5), "{seconds:?}");
+    });
+}
+
 #[test]
 fn a_server_without_a_device_is_alive_and_not_ready() {
     let trial = Trial::start(|config| config.devices.0 = vec!["nowhere:0".to_owned()]);
@@ -65,7 +101,57 @@ fn metrics_can_be_had_at_an_address_of_their_own() {
         let answer = ureq::get(format!("http://{free}{path}")).config().http_status_as_error(false).build().call().unwrap();
         assert_eq!(answer.status(), status, "{path}");
     }
+    for (host, status) in [
+        (format!("encaustic:{}", free.port()), 200),
+        (free.to_string(), 200),
+        (format!("evil.com:{}", free.port()), 403),
+        (format!("2130706433:{}", free.port()), 403),
+        ("encaustic:1".to_owned(), 403),
+    ] {
+        let asked = ureq::get(format!("http://{free}/metrics")).header("host", &host);
+        let answer = asked.config().http_status_as_error(false).build().call().unwrap();
+        assert_eq!(answer.status(), status, "{host}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
     drop(trial);
+}
+
+#[test]
+fn metrics_are_shown_to_others_only_where_there_is_a_key() {
+    use std::sync::Arc;
+
+    use encaustic_server::auth::{Keys, NewKey, Scope};
+    use encaustic_server::config::Config;
+    use encaustic_server::db::Db;
+    use encaustic_server::{Server, time};
+
+    use crate::support::Easel;
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let start = |listen: &str, has_key: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        if has_key {
+            let keys = Keys::new(Arc::new(Db::open(&folder.path().join("encaustic.db")).unwrap()), time::system());
+            let new = NewKey { name: "admin".into(), scopes: vec![Scope::Admin], per_minute: None, per_day: None };
+            keys.add(&new).unwrap();
+        }
+        let listen = Some(listen.parse().unwrap());
+        let config = Config { listen: ([127, 0, 0, 1], 0).into(), metrics_listen: listen, open: false, ..Config::default() };
+        runtime.block_on(async {
+            let server = Server::start(config, folder.path(), Arc::new(Easel::default())).await;
+            server.map_err(|error| error.to_string())?.stop().await;
+            Ok::<_, String>(())
+        })
+    };
+    for (listen, has_key, starts) in
+        [("127.0.0.1:0", false, true), ("0.0.0.0:0", false, false), ("[::]:0", false, false), ("0.0.0.0:0", true, true)]
+    {
+        let started = start(listen, has_key);
+        assert_eq!(started.is_ok(), starts, "{listen}: {started:?}");
+        if let Err(error) = started {
+            assert!(error.contains("encaustic key add") && error.contains("--metrics-listen 127.0.0.1"), "{error}");
+        }
+    }
 }
 
 #[test]

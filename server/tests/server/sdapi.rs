@@ -341,3 +341,29 @@ fn what_a_picture_says_is_read() {
     let large = trial.post("/sdapi/v1/png-info", &json!({"image": "A".repeat(3 << 20)}));
     assert_eq!(large.status, 422);
 }
+
+/// The job is on its way into the database when its client hangs up.
+#[test]
+fn whoever_hangs_up_early_leaves_no_job() {
+    use encaustic_server::db::DbError;
+
+    let trial = Trial::start(|_| ());
+    trial.post("/api/v1/queue", &json!({"is_paused": true}));
+    let app = &trial.server.as_ref().unwrap().app;
+    let jobs = || trial.get("/api/v1/jobs").json()["items"].as_array().unwrap().clone();
+    app.db
+        .write::<_, DbError>(|_| {
+            let mut stream = trial.connect();
+            let body = json!({"prompt": "x"}).to_string();
+            let head = format!("Host: {}\r\nContent-Type: application/json\r\nContent-Length: {}", trial.address(), body.len());
+            write!(stream, "POST /sdapi/v1/txt2img HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
+            // It waits for this transaction.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            drop(stream);
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            Ok(())
+        })
+        .unwrap();
+    trial.until("the job to be taken back", || (jobs().first()?["state"] == "cancelled").then_some(()));
+    assert_eq!(jobs().len(), 1);
+}

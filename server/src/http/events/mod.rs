@@ -29,6 +29,8 @@ use follow::Follower;
 
 /// How often a silent stream says that it is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// How often it is asked whether the key of whoever follows still is one.
+const KEY_CHECK: Duration = Duration::from_secs(10);
 /// Events that are on their way to one follower; when they are not taken, the hub's own buffer is what he falls behind in.
 const ON_THE_WAY: usize = 16;
 
@@ -61,7 +63,7 @@ async fn stream(
 ) -> Result<Response, ApiError> {
     caller.needs(Scope::Read)?;
     let after = last_heard(&headers)?.or(from.after);
-    Ok(served(&app, seat(&app)?, Follower::new(&app, after, None)))
+    Ok(served(&app, caller, seat(&app)?, Follower::new(&app, after, None)))
 }
 
 /// Follow one job, as server-sent events, from its beginning to its end.
@@ -88,7 +90,7 @@ async fn of_job(
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
-    Ok(served(&app, seat(&app)?, Follower::new(&app, Some(after), Some(job.id))))
+    Ok(served(&app, caller, seat(&app)?, Follower::new(&app, Some(after), Some(job.id))))
 }
 
 /// The number that a browser sends when it comes again.
@@ -107,15 +109,35 @@ fn seat(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
     })
 }
 
-/// A stream of what a follower hears. It ends with the server, with the client, or with the job that is followed.
-fn served(app: &App, seat: OwnedSemaphorePermit, mut follower: Follower) -> Response {
+/// Comes back when the caller's key is not valid any more.
+async fn until_revoked(app: &App, caller: &Caller) {
+    if caller.key.is_none() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(KEY_CHECK).await;
+        let caller = caller.clone();
+        let is_valid = app.blocking(move |app| app.keys.is_valid(&caller).map_err(ApiError::from)).await;
+        // A database that fails says nothing about keys.
+        if is_valid.is_ok_and(|is_valid| !is_valid) {
+            return;
+        }
+    }
+}
+
+/// A stream of what a follower hears. It ends with the server, with the client, with his key, or with the
+/// job that is followed.
+fn served(app: &App, caller: Caller, seat: OwnedSemaphorePermit, mut follower: Follower) -> Response {
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
     let app = app.clone();
     tokio::spawn(async move {
         let _seat = seat;
+        let revoked = until_revoked(&app, &caller);
+        tokio::pin!(revoked);
         loop {
             let event = tokio::select! {
                 event = follower.next() => event,
+                () = &mut revoked => break,
                 () = sender.closed() => break,
                 () = app.until_stopped() => break,
             };

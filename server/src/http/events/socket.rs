@@ -53,16 +53,18 @@ pub(super) async fn follow(
         .max_write_buffer_size(MAX_BUFFER);
     let seat = super::seat(&app)?;
     Ok(upgrade.on_upgrade(async move |socket| {
-        serve(app, socket, from.after).await;
+        serve(app, socket, caller, from.after).await;
         drop(seat);
     }))
 }
 
-async fn serve(app: App, mut socket: WebSocket, after: Option<u64>) {
+async fn serve(app: App, mut socket: WebSocket, caller: Caller, after: Option<u64>) {
     let mut follower = Follower::new(&app, after, None);
     let mut asking = interval(ASK);
     asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alive = Instant::now();
+    let revoked = super::until_revoked(&app, &caller);
+    tokio::pin!(revoked);
     let goodbye = loop {
         let message = tokio::select! {
             event = follower.next() => match event.map(|event| serde_json::to_string(&event)) {
@@ -82,6 +84,7 @@ async fn serve(app: App, mut socket: WebSocket, after: Option<u64>) {
                 }
                 Message::Ping(Bytes::new())
             }
+            () = &mut revoked => break (close_code::POLICY, "the key is not valid any more"),
             () = app.until_stopped() => break (close_code::RESTART, "the server ends"),
         };
         if !matches!(timeout(SLOW, socket.send(message)).await, Ok(Ok(()))) {

@@ -63,8 +63,9 @@ pub(super) async fn file(
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     if wanted != own {
-        let _permit = app.images.turn().await;
+        let turn = app.images.turn().await;
         let bytes = app.blocking(move |app| {
+            let _turn = turn;
             let picture = decode(&app.images.read(&image.sha256, own)?)
                 .map_err(|error| ApiError::internal(format!("the file of picture {} cannot be read: {error}", image.id)))?;
             let details = app.db.read(|reader| Ok::<_, Failed<ApiError>>(rows::details(reader, image.id)?))?;
@@ -117,7 +118,19 @@ pub(super) async fn thumbnail(
     if is_known(&asked, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    let bytes = app.blocking(move |app| app.images.thumbnail(&image.sha256, own).map_err(ApiError::from)).await?;
+    let name = image.sha256.clone();
+    let ready = app.blocking(move |app| app.images.ready_thumbnail(&name).map_err(ApiError::from)).await?;
+    let bytes = match ready {
+        Some(bytes) => bytes,
+        None => {
+            let turn = app.images.turn().await;
+            let made = app.blocking(move |app| {
+                let _turn = turn;
+                app.images.thumbnail(&image.sha256, own).map_err(ApiError::from)
+            });
+            made.await?
+        }
+    };
     Ok((headers, Body::from(bytes)).into_response())
 }
 

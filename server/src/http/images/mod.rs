@@ -136,13 +136,13 @@ pub struct Deleted {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let message = error.to_string();
+        tracing::error!("{error}");
+        let told = error.told();
         match error {
-            StoreError::Full { .. } => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message),
-            StoreError::Missing { .. } => Self::not_found(message),
+            StoreError::Full { .. } => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", told),
+            StoreError::Missing { .. } => Self::not_found(told),
             StoreError::NoFile { .. } | StoreError::Name(_) | StoreError::Picture(_) | StoreError::Io { .. } => {
-                tracing::error!("{message}");
-                Self::internal(message)
+                Self::internal(told)
             }
         }
     }

@@ -8,6 +8,7 @@ use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::StreamExt;
 
 use super::told;
@@ -23,6 +24,8 @@ use crate::images::{Made, store::Stored};
 const BODY_TIME: Duration = Duration::from_secs(120);
 /// How long a body that is too large is listened to.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How long somebody waits until others have sent theirs.
+const RECEPTION_TIME: Duration = Duration::from_secs(10);
 /// How many parts of a form are looked at.
 const PARTS: usize = 16;
 /// What comes around the picture in a form.
@@ -48,18 +51,20 @@ pub struct Form {
     (status = 413, description = "it is too large", body = schema::Problem),
     (status = 415, description = "it is no picture", body = schema::Problem),
     (status = 422, description = "it has too many pixels, or is damaged", body = schema::Problem),
+    (status = 503, description = "others are sending theirs; `Retry-After` says when to try again", body = schema::Problem),
     (status = 507, description = "no room is left on the disk", body = schema::Problem)))]
 pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, ApiError> {
     caller.needs(Scope::Generate)?;
     // Uploads wait here before a byte of them is read.
-    let _reception = app.images.reception().await;
+    let reception = reception(&app).await?;
     let body = tokio::time::timeout(BODY_TIME, body(&app, request)).await.map_err(|_| {
         let message = format!("the picture took longer than {} s to arrive", BODY_TIME.as_secs());
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
     })??;
-    let _turn = app.images.turn().await;
+    let turn = app.images.turn().await;
     let details = app
         .blocking(move |app| {
+            let _places = (reception, turn);
             let picture = decode(&body)?;
             let catalog = app.host.catalog();
             let origin = inspect(&body, &catalog)?.origin(&catalog);
@@ -88,6 +93,17 @@ pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Requ
         response.headers_mut().insert(header::LOCATION, place);
     }
     Ok(response)
+}
+
+/// Room for what comes with a large body, as long as it is kept.
+///
+/// # Errors
+/// 503 if others take long with theirs.
+pub(in crate::http) async fn reception(app: &App) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+    tokio::time::timeout(RECEPTION_TIME, app.images.reception()).await.map_err(|_| {
+        let message = "others are sending pictures, as many as may at the same time; try again in a few seconds";
+        ApiError { retry_secs: Some(5), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) }
+    })
 }
 
 /// The file, from a body that is one or a form that has one.

@@ -107,7 +107,11 @@ pub(super) async fn generations(
     let jobs = errand.wait().await?;
     let job = ended(jobs)?;
     let base = link::base(&headers);
-    let images = app.blocking(move |app| answer(app, &ask, &job, &base));
+    let turn = app.images.turn().await;
+    let images = app.blocking(move |app| {
+        let _turn = turn;
+        answer(app, &ask, &job, &base)
+    });
     Ok(Json(images.await?).into_response())
 }
 

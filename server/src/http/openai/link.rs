@@ -63,7 +63,9 @@ pub(super) async fn file(
     Place(name): Place<String>,
     Params(proof): Params<Proof>,
 ) -> Result<Response, ApiError> {
+    let turn = app.images.turn().await;
     app.blocking(move |app| {
+        let _turn = turn;
         let refuse = |message: &str| Err(ApiError::new(StatusCode::FORBIDDEN, "link", message));
         let Ok(given) = URL_SAFE_NO_PAD.decode(&proof.proof) else { return refuse("this address was not made here") };
         if mac(app, &name, proof.until, proof.quality)?.verify_slice(&given).is_err() {

@@ -63,7 +63,12 @@ async fn tell(app: &App, ask: &Ask, mut errand: Errand, sender: &Sender) -> Resu
     let job = ended(jobs)?;
     for index in 0..job.images.len() {
         let (ask, job) = (ask.clone(), job.clone());
-        let event = app.blocking(move |app| completed(app, &ask, &job, index)).await?;
+        let turn = app.images.turn().await;
+        let event = app.blocking(move |app| {
+            let _turn = turn;
+            completed(app, &ask, &job, index)
+        });
+        let event = event.await?;
         send(sender, "image_generation.completed", &event).await;
     }
     Ok(())

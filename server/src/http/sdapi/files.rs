@@ -1,7 +1,7 @@
 //! What begins with a picture: reading how one was made, and what is not possible yet.
 
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,8 +16,9 @@ use super::shapes;
 use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::http::ApiError;
-use crate::http::extract::{AnyBody, JsonBody};
+use crate::http::extract::{self, AnyBody, LARGE_BODY_TIME};
 use crate::http::fields::Fields;
+use crate::http::images::upload;
 use crate::images;
 
 /// The most bytes of a request with a picture in it.
@@ -48,13 +49,13 @@ pub(super) struct PngInfo {
 #[utoipa::path(post, path = "/sdapi/v1/png-info", tag = "A1111", request_body = shapes::OneImage, responses(
     (status = 200, description = "what it says", body = PngInfo),
     (status = 422, description = "that is no picture", body = shapes::Problem)))]
-pub(super) async fn png_info(
-    State(app): State<App>,
-    caller: Caller,
-    JsonBody(body): JsonBody<Map<String, Value>>,
-) -> Result<Json<PngInfo>, ApiError> {
+pub(super) async fn png_info(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<PngInfo>, ApiError> {
     caller.needs_any(&[Scope::Read, Scope::Generate])?;
+    // Those who send much wait here before a byte of it is read.
+    let reception = upload::reception(&app).await?;
+    let body: Map<String, Value> = extract::json(request, LARGE_BODY_TIME).await?;
     app.blocking(move |app| {
+        let _reception = reception;
         let mut fields = Fields::new(body);
         let text = fields.text("image")?.unwrap_or_default();
         let wrong = |message: &str| ApiError::invalid("image", format!("image: {message}"));

@@ -1,13 +1,14 @@
 //! Wishes become jobs.
 
 use encaustic_protocol::{Change, JobId};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Writing, line, refused, rows};
+use super::{Outcome, Rules, Writing, line, refused, rows};
 use crate::events::News;
 use crate::job::{Client, NewJob, State};
 use crate::queue::{QueueError, Submitted};
+use crate::time::Millis;
 
 /// Nobody is asked to try again later than this, in seconds.
 const LONGEST_WAIT: f64 = 120.0;
@@ -18,32 +19,47 @@ pub(super) const WAITING_OF: &str = "SELECT count(*) FROM jobs INDEXED BY jobs_b
 /// A client of whose jobs fewer wait gets them into a full queue, as long as there are not many such clients.
 const SPARE: u64 = 8;
 
+/// The job that a client's idempotency key stands for, if it stands for one.
+pub(super) fn known(
+    sql: &Connection,
+    rules: &Rules,
+    now: Millis,
+    wish: &NewJob,
+    client: &Client,
+    key: &str,
+) -> Outcome<Option<JobId>> {
+    let mut known = sql.prepare_cached("SELECT job, digest, at FROM idempotency WHERE client = ?1 AND key = ?2")?;
+    let known =
+        known.query_row(params![client.0, key], |row| Ok((JobId(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?)));
+    match known.optional()? {
+        Some((job, old, at)) if now.saturating_sub(at) < rules.keep_keys_ms => {
+            if old != digest(wish)? {
+                refused(QueueError::KeyReused(key.to_owned()))
+            } else {
+                Ok(Some(job))
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn digest(wish: &NewJob) -> Outcome<Vec<u8>> {
+    Ok(Sha256::digest(rows::json(wish)?).to_vec())
+}
+
 impl Writing<'_> {
     pub(super) fn submit(&mut self, wish: &NewJob, client: &Client, key: Option<&str>) -> Outcome<Submitted> {
         let Some(key) = key else {
             return Ok(Submitted { job: self.take_in(wish, client)?, is_new: true });
         };
-        let digest = Sha256::digest(rows::json(wish)?);
-        let mut known = self.sql.prepare_cached("SELECT job, digest, at FROM idempotency WHERE client = ?1 AND key = ?2")?;
-        let known = known
-            .query_row(params![client.0, key], |row| Ok((JobId(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?)));
-        match known.optional()? {
-            Some((job, old, at)) if self.now.saturating_sub(at) < self.rules.keep_keys_ms => {
-                if old != digest.as_slice() {
-                    return refused(QueueError::KeyReused(key.to_owned()));
-                }
-                Ok(Submitted { job, is_new: false })
-            }
-            _ => {
-                let job = self.take_in(wish, client)?;
-                self.sql
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO idempotency (client, key, digest, job, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    )?
-                    .execute(params![client.0, key, digest.as_slice(), rows::key(job), self.now])?;
-                Ok(Submitted { job, is_new: true })
-            }
+        if let Some(job) = known(self.sql, self.rules, self.now, wish, client, key)? {
+            return Ok(Submitted { job, is_new: false });
         }
+        let job = self.take_in(wish, client)?;
+        self.sql
+            .prepare_cached("INSERT OR REPLACE INTO idempotency (client, key, digest, job, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![client.0, key, digest(wish)?.as_slice(), rows::key(job), self.now])?;
+        Ok(Submitted { job, is_new: true })
     }
 
     pub(super) fn retry(&mut self, job: JobId, client: &Client) -> Outcome<Submitted> {

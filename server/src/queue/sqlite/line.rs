@@ -41,6 +41,10 @@ pub(super) const BEFORE: &str =
 pub(super) const LAST: &str =
     "SELECT place FROM jobs INDEXED BY jobs_in_line WHERE state = 'waiting' AND is_ready = 1 AND priority = ?1 AND id <> ?2
      ORDER BY place DESC, id DESC LIMIT 1";
+/// A client's jobs of one priority.
+pub(super) const OWN: &str =
+    "SELECT id, place FROM jobs INDEXED BY jobs_in_line_of_client WHERE state = 'waiting' AND is_ready = 1 AND client = ?1
+     AND priority = ?2 ORDER BY place, id";
 /// All jobs between two places.
 pub(super) const ROUND: &str =
     "SELECT id FROM jobs INDEXED BY jobs_in_line WHERE state = 'waiting' AND is_ready = 1 AND priority = ?1
@@ -136,6 +140,9 @@ impl Writing<'_> {
                 if found.priority != moved.priority {
                     return refused(QueueError::Unequal { job, other });
                 }
+                if self.change_own(&moved, &found)? {
+                    return self.tell(News::Queue { is_paused: is_paused(self.sql)? });
+                }
                 match self.room(job, &found)? {
                     Some(place) => place,
                     None => {
@@ -161,6 +168,31 @@ impl Writing<'_> {
             State::Waiting if spot.is_ready => Ok(spot),
             state => refused(QueueError::NotNow { job, state, wants: "a waiting job whose moment has come" }),
         }
+    }
+
+    /// Moves a job before another of the same client. Only that client's own places change hands: who moves all of his jobs to
+    /// the front comes no earlier than he would have. `false` if they are different clients'.
+    fn change_own(&self, moved: &Spot, other: &Spot) -> Outcome<bool> {
+        let client = rows::find(self.sql, moved.job)?.client;
+        if client != rows::find(self.sql, other.job)?.client {
+            return Ok(false);
+        }
+        let mut own = self.sql.prepare_cached(OWN)?;
+        let own = own.query_map(params![client.0, moved.priority], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?)))?;
+        let own = own.collect::<Result<Vec<_>, _>>()?;
+        // Among jobs at one place their numbers decide, which do not change hands.
+        if !own.is_sorted_by(|(_, one), (_, next)| one < next) {
+            return Ok(false);
+        }
+        let mut order: Vec<i64> = own.iter().map(|(id, _)| *id).filter(|id| *id != rows::key(moved.job)).collect();
+        let Some(to) = order.iter().position(|id| *id == rows::key(other.job)) else { return Ok(false) };
+        order.insert(to, rows::key(moved.job));
+        for (id, (had, place)) in order.into_iter().zip(own) {
+            if id != had {
+                self.sql.prepare_cached("UPDATE jobs SET place = ?2 WHERE id = ?1")?.execute(params![id, place])?;
+            }
+        }
+        Ok(true)
     }
 
     /// A place between a job and the one before it, if there is one.

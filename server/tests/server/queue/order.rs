@@ -107,6 +107,9 @@ fn the_next_job_is_the_right_one() {
         "a a a a1<a1 =a1",
         "a a a b b b b3<a1 =b3 =a1 =b1",
         "a a b b a2<b1 =a1 =a2 =b1 =b2",
+        // Who moves his own jobs about takes no other's turn.
+        "a a a b b b b3<b1 b2<b3 =a1 =b2 =a2 =b3 =a3 =b1",
+        "a b b b b2<b1 b3<b2 =a1 =b3 =b2 =b1",
         "a b c d d1<b1 d1<c1 a1<d1 =b1 =a1 =d1 =c1",
         "a a+5 a1<a2? a2<a1? =a2",
         "a a@50 a1<a2? a2<a1? =a1",
@@ -154,7 +157,7 @@ fn somebody_alone_is_served_within_two_slots() {
 #[test]
 fn there_is_always_room_between_two() {
     let bench = Bench::new(|_| ());
-    let mut jobs: Vec<JobId> = (0..3).map(|_| bench.submit("a")).collect();
+    let mut jobs: Vec<JobId> = ["a", "b", "c"].map(|client| bench.submit(client)).to_vec();
     for _ in 0..201 {
         // The first moves to between the second and the third.
         bench.queue.place(jobs[0], Some(jobs[2])).unwrap();

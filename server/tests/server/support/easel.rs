@@ -93,6 +93,7 @@ impl Host for Easel {
             family: Some("sd1".into()),
             bytes: 1 << 20,
             sha256: Some("6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa".into()),
+            path: Some(format!("/a/secret/folder/{name}")),
             is_own: name != "demo",
             is_usable: true,
             ..Model::default()

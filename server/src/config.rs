@@ -61,7 +61,7 @@ config! {
         require_key: bool = false;
         /// How many requests a minute a key may make that says nothing else; 0 for any number.
         key_rate: u32 = 600;
-        /// How many connections may be open at the same time; others wait.
+        /// How many connections may be open at the same time; others wait. Fewer where the system allows fewer open files.
         connections: u32 = 4096;
     }
     "data" {
@@ -94,7 +94,7 @@ config! {
         precision: String = "auto".to_owned();
     }
     "queue" {
-        /// How many jobs may wait; more are refused with 429.
+        /// How many jobs may wait; more are refused with 429. A client with fewer than 8 that wait gets some in nevertheless.
         capacity: u64 = 1000;
         /// For how many seconds a job may run.
         timeout_secs: u32 = 3600;

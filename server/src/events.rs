@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use crate::host::Transfer;
 use crate::http::schema;
-use crate::logs;
 use crate::metrics::Metrics;
 use crate::time::{self, Millis};
 
@@ -97,7 +96,6 @@ impl Hub {
     pub fn stored(&self, event: Event) {
         self.last.fetch_max(event.seq, Ordering::SeqCst);
         self.metrics.happened(&event);
-        logs::event(&event);
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
     }

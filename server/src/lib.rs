@@ -18,6 +18,7 @@ pub mod app;
 pub mod auth;
 pub mod config;
 pub mod db;
+mod descriptors;
 pub mod events;
 pub mod host;
 pub mod http;

@@ -3,6 +3,8 @@
 //! Whatever concerns a job is told inside its span ([`job`]), so every line has the job's number; what happens to a job is told
 //! by the [`Hub`](crate::events::Hub), which all of it passes. Prompts are private: they are told only with `log_prompts`.
 
+mod outlet;
+
 use std::io::{self, IsTerminal};
 
 use encaustic_protocol::Change;
@@ -17,6 +19,7 @@ use crate::config::{Config, choices};
 use crate::events::{Event, News};
 use crate::job::Job;
 use crate::telemetry::{self, TelemetryError, Traces};
+use outlet::{Outlet, Rest};
 
 choices! {
     /// How lines are written.
@@ -44,16 +47,20 @@ pub enum LogError {
     /// The collector of traces cannot be reached as it is configured.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// The system gives no thread that writes it.
+    #[error("no thread could be started for the log: {0}")]
+    Thread(io::Error),
     /// Something else in this process has set a log up before.
     #[error("a log is set up already")]
     Twice,
 }
 
-/// Ends the export of traces when it is dropped, after what is on its way has been sent.
+/// Ends the log and the export of traces when it is dropped, after what is on its way has been written and sent.
 #[derive(Debug)]
 #[must_use = "what is not sent yet is lost when this is dropped"]
 pub struct Logs {
     _traces: Option<Traces>,
+    _rest: Rest,
 }
 
 /// Sets the log up, for the whole process. `verbose` (how often `-v` was given) asks for more than the settings do, `RUST_LOG`
@@ -69,10 +76,11 @@ pub fn start(config: &Config, verbose: u8) -> Result<Logs, LogError> {
         (None, _) => "trace".to_owned(),
     };
     let filter = filter(&level).map_err(|problem| LogError::Level { given: level.clone(), problem })?;
-    let lines = lines(config.log_format, io::stderr, io::stderr().is_terminal());
+    let (outlet, rest) = Outlet::new(io::stderr()).map_err(LogError::Thread)?;
+    let lines = lines(config.log_format, outlet, io::stderr().is_terminal());
     let (spans, traces) = telemetry::layer(config)?.unzip();
     tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Twice)?;
-    Ok(Logs { _traces: traces })
+    Ok(Logs { _traces: traces, _rest: rest })
 }
 
 /// What writes lines.

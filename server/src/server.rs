@@ -22,7 +22,7 @@ use crate::queue::{Queue, QueueError};
 use crate::settings::Settings;
 use crate::webhooks::Webhooks;
 use crate::work::Crew;
-use crate::{App, http, images, time, webhooks};
+use crate::{App, descriptors, http, images, time, webhooks};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +95,9 @@ impl Server {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(config: Config, data: &Path, host: Arc<dyn Host>) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config, data: &Path, host: Arc<dyn Host>) -> Result<Self, StartError> {
         std::fs::create_dir_all(data).map_err(|source| StartError::Folder { path: data.to_owned(), source })?;
+        config.connections = descriptors::connections(config.connections.max(1));
         let db = Arc::new(Db::open(&data.join("encaustic.db"))?);
         let clock = time::system();
         let hub = Hub::new(last_event(&db)?);

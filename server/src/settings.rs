@@ -3,7 +3,7 @@
 //! A change is kept in the database and holds over a restart, until the configuration itself says something else for that
 //! setting: whoever edits the file or gives a flag has the last word.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::params;
 
@@ -41,6 +41,8 @@ pub struct Settings {
     db: Arc<Db>,
     configured: Config,
     now: RwLock<Arc<Config>>,
+    /// Held by whoever changes them, so that whoever reads them does not wait for the disk.
+    changing: Mutex<()>,
 }
 
 impl Settings {
@@ -62,7 +64,7 @@ impl Settings {
                 tracing::warn!("the kept value of the setting {id} is not allowed any more");
             }
         }
-        Ok(Self { db, configured, now: RwLock::new(Arc::new(now)) })
+        Ok(Self { db, configured, now: RwLock::new(Arc::new(now)), changing: Mutex::default() })
     }
 
     /// The settings as they are now.
@@ -85,8 +87,8 @@ impl Settings {
     /// # Errors
     /// See [`SettingError`].
     pub fn change(&self, changes: &[(String, Option<String>)]) -> Result<Arc<Config>, SettingError> {
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Config::clone(&now);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Config::clone(&self.now());
         let mut rows = Vec::new();
         for (id, value) in changes {
             let entry = live(id).ok_or_else(|| {
@@ -110,8 +112,9 @@ impl Settings {
             }
             Ok(())
         })?;
-        *now = Arc::new(next);
-        Ok(Arc::clone(&now))
+        let next = Arc::new(next);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        Ok(next)
     }
 }
 

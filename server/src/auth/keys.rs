@@ -247,7 +247,7 @@ impl Keys {
                 found = Some(known.clone());
             }
         }
-        self.used(found.as_ref())?;
+        self.used(found.as_ref());
         Ok(found)
     }
 
@@ -271,7 +271,7 @@ impl Keys {
         let id = seen.sessions.get(&digest(token)).filter(|(_, expires)| *expires > (self.clock)()).map(|(id, _)| *id);
         let found = id.and_then(|id| seen.keys.iter().find(|known| known.id == id).cloned());
         drop(seen);
-        self.used(found.as_ref())?;
+        self.used(found.as_ref());
         Ok(found)
     }
 
@@ -380,18 +380,22 @@ impl Keys {
         })
     }
 
-    fn used(&self, known: Option<&Known>) -> Result<(), DbError> {
-        let Some(known) = known else { return Ok(()) };
+    /// Remembers that a key is used. Where that cannot be written, it is not worth turning anybody away.
+    fn used(&self, known: Option<&Known>) {
+        let Some(known) = known else { return };
         let now = (self.clock)();
         let last = self.lock().used.insert(known.id, now);
         if let Some(last) = last.filter(|last| now - last < USED_MS) {
             self.lock().used.insert(known.id, last);
-            return Ok(());
+            return;
         }
-        self.db.write::<_, DbError>(|change| {
+        let written = self.db.write::<_, DbError>(|change| {
             change.execute("UPDATE keys SET last_used = ?2 WHERE id = ?1", params![known.id, now])?;
             Ok(())
-        })
+        });
+        if let Err(error) = written {
+            tracing::warn!("when a key was last used cannot be written: {error}");
+        }
     }
 
     fn refresh(&self) -> Result<(), DbError> {

@@ -21,7 +21,7 @@ use super::name::{Facts, Pattern};
 use super::{NewImage, output};
 use crate::config::Config;
 use crate::host::Pixels;
-use crate::time::{self, Millis};
+use crate::time::Millis;
 
 /// A file without a row is left alone for so long: its row may be on its way.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -154,8 +154,6 @@ pub struct Made<'a> {
 pub struct Stored {
     /// What is entered into the database.
     pub image: NewImage,
-    /// Its file for people, where those are wanted.
-    pub output: Option<PathBuf>,
     /// What did not work, though the picture is safe: a remark for the job.
     pub remark: Option<String>,
 }
@@ -254,8 +252,7 @@ impl Store {
         Arc::clone(&self.0.exporting).try_acquire_owned().ok()
     }
 
-    /// Writes a picture's file, its thumbnail and, where that is wanted, its file for people. When it returns the picture is on
-    /// the disk.
+    /// Writes a picture's file and its thumbnail. When it returns the picture is on the disk.
     ///
     /// # Errors
     /// If it could not be written; then nothing is left of it.
@@ -276,12 +273,12 @@ impl Store {
         // Before the file is there, so that nobody takes it away in between.
         let hold = self.hold(&sha256);
         self.write(&self.image(&sha256, format)?, &file)?;
-        let mut remarks = Vec::new();
+        let mut remark = None;
         let thumbnail = format::thumbnail(picture).map_err(encoded)?;
         if let Err(error) = self.write(&self.small(&sha256)?, &thumbnail) {
             // It is made again when somebody asks for it.
             tracing::warn!("a thumbnail could not be written: {error}");
-            remarks.push(format!("The picture's thumbnail could not be written: {}.", error.told()));
+            remark = Some(format!("The picture's thumbnail could not be written: {}.", error.told()));
         }
         let image = NewImage {
             sha256,
@@ -295,19 +292,22 @@ impl Store {
             parameters: made.parameters.to_owned(),
             hold,
         };
-        let mut written = None;
-        if let (Some(folder), true) = (&options.output, made.job.is_some()) {
-            let name = options.pattern.name(&facts(&image, made.job, time::now()));
-            match output::write(folder, &name, format.ending(), &file) {
-                Ok(path) => written = Some(path),
-                Err(error) => remarks.push(format!(
-                    "The picture is in the gallery, but could not be written into the output folder: {}.",
-                    StoreError::of(folder, error)
-                )),
-            }
-        }
-        let remark = (!remarks.is_empty()).then(|| remarks.join(" "));
-        Ok(Stored { image, output: written, remark })
+        Ok(Stored { image, remark })
+    }
+
+    /// Writes a job's picture into the folder for people, where there is one, under a name with the job's date. Returns where
+    /// its file is.
+    ///
+    /// # Errors
+    /// If it could not be read or written; then nothing is left of it there.
+    pub fn publish(&self, image: &NewImage, job: u64, created: Millis) -> Result<Option<PathBuf>, StoreError> {
+        let options = &self.0.options;
+        let Some(folder) = &options.output else { return Ok(None) };
+        let format = Format::of_mime(&image.mime).unwrap_or(options.format);
+        let file = self.read(&image.sha256, format)?;
+        let name = options.pattern.name(&facts(image, Some(job), created));
+        let written = output::write(folder, &name, format.ending(), &file);
+        written.map(Some).map_err(|error| StoreError::of(folder, error))
     }
 
     /// Opens a picture's file.

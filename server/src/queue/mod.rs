@@ -46,7 +46,7 @@ pub trait Queue: Send + Sync + 'static {
     /// How it stands with a claim, without a sign of life: quick enough for every step.
     fn standing(&self, token: &Token) -> Result<Standing, QueueError>;
 
-    /// Adds a remark to a job.
+    /// Adds a remark to a job, also to one that this claim has ended.
     fn log(&self, token: &Token, text: &str) -> Result<(), QueueError>;
 
     /// Ends a job.

@@ -18,8 +18,8 @@ use super::{Claim, Counts, End, LEASE_MS, Queue, QueueError, Standing, Submitted
 use crate::config::Config;
 use crate::db::{Db, Failed};
 use crate::events::{Event, Hub, News};
-use crate::job::NewJob;
-use crate::job::{Client, Job, Priority, State};
+use crate::job::{Client, Job, NewJob, Priority, State};
+use crate::logs;
 use crate::time::{Clock, Millis};
 
 use encaustic_protocol::JobId;
@@ -112,10 +112,13 @@ impl SqliteQueue {
             let told = change(&mut writing)?;
             Ok((told, writing.events))
         };
-        self.db.write_then(make, |(told, events)| {
-            events.into_iter().for_each(|event| self.hub.stored(event));
-            told
-        })
+        let (told, events) = self.db.write_then(make, |(told, events)| {
+            events.iter().cloned().for_each(|event| self.hub.stored(event));
+            (told, events)
+        })?;
+        // Whoever writes next does not wait for the log.
+        events.iter().for_each(logs::event);
+        Ok(told)
     }
 }
 

@@ -18,9 +18,11 @@ use crate::job::Job;
 use crate::queue::{Claim, End, QueueError};
 use crate::{App, logs};
 
-/// How often it is tried to enter the end of a job while the database fails, and how long is waited between.
-const TRIES: u32 = 6;
+/// How long is waited before it is tried again to enter the end of a job while the database fails, at first and at most.
 const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How often it is still tried when the server is about to end.
+const TRIES: u32 = 6;
 
 /// How it stands with the device after an attempt.
 pub(super) enum After {
@@ -48,22 +50,36 @@ pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Cl
     logs::prompt(&app.config, &job);
     app.metrics.busy(&name, true);
     let begun = Instant::now();
-    let hold = app.crew.holds.add(token);
+    let seat = Seat { app, name: &name, hold: app.crew.holds.add(token) };
+    let hold = &seat.hold;
     app.crew.live.begin(job.id, name.clone());
     let timeout = job.wish.timeout_secs.unwrap_or(app.settings.now().timeout_secs);
     let deadline = (timeout > 0).then(|| begun + Duration::from_secs(timeout.into()));
-    let mut follow = Follow::new(app, desk, &hold, deadline, job.wish.request.batch.max(1));
+    let mut follow = Follow::new(app, desk, hold, deadline, job.wish.request.batch.max(1));
     // What is left behind by a panic is the engine's, and that is dropped.
-    let pictures = catch_unwind(AssertUnwindSafe(|| pictures(app, desk, engine, &job, &hold, &mut follow)));
+    let pictures = catch_unwind(AssertUnwindSafe(|| pictures(app, desk, engine, &job, hold, &mut follow)));
     let pictures = pictures.unwrap_or_else(|panic| Err(Stop::Broken(broke_down(panic.as_ref()))));
     let place = follow.place();
-    let after = finish(app, &job, &hold, pictures, (timeout, &place));
-    app.crew.live.end(job.id);
-    app.crew.holds.remove(&hold);
-    app.metrics.busy(&name, false);
+    let after = finish(app, desk, &job, hold, pictures, (timeout, &place));
     app.metrics.memory(&name, desk.standing().memory);
     tracing::debug!(seconds = begun.elapsed().as_secs_f64(), "over");
     after
+}
+
+/// What is known of an attempt while it lasts. It ends with it, also in a panic: then nobody gives signs of life for the claim
+/// any more, and the job is taken back.
+struct Seat<'a> {
+    app: &'a App,
+    name: &'a str,
+    hold: Arc<Hold>,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.app.crew.live.end(self.hold.token.job);
+        self.app.crew.holds.remove(&self.hold);
+        self.app.metrics.busy(self.name, false);
+    }
 }
 
 fn pictures(
@@ -148,7 +164,8 @@ fn part(request: &Request, start: u32, most: u32) -> Request {
     Request { seed: Some(seed), batch: left.min(most).max(1), ..request.clone() }
 }
 
-/// Writes the files of pictures.
+/// Writes the files of pictures. Those for people are written when the job has ended: whatever is drawn again must not be there
+/// twice.
 fn keep(app: &App, job: &Job, hold: &Hold, loaded: &Loaded, drawn: Drawn, images: &mut Vec<NewImage>) -> Result<(), Stop> {
     let begun = Instant::now();
     let Drawn { pictures, settings, parameters, .. } = drawn;
@@ -170,23 +187,41 @@ fn keep(app: &App, job: &Job, hold: &Hold, loaded: &Loaded, drawn: Drawn, images
 }
 
 /// Ends the job, or puts it back.
-fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>, Stop>, (timeout, place): (u32, &str)) -> After {
+fn finish(
+    app: &App,
+    desk: &Desk,
+    job: &Job,
+    hold: &Hold,
+    pictures: Result<Vec<NewImage>, Stop>,
+    (timeout, place): (u32, &str),
+) -> After {
+    let enter = |change: &dyn Fn() -> Result<(), QueueError>| {
+        let doing = desk.standing().doing;
+        let show = |problem: String| desk.set(Doing::Broken { problem });
+        let is_entered = enter(change, &|| app.crew.is_closing(), &std::thread::sleep, &show);
+        desk.set(doing);
+        is_entered
+    };
     let failed = |failure: Failure| {
-        enter(|| app.queue.end(&hold.token, &End::Failed(failure.clone())));
+        enter(&|| app.queue.end(&hold.token, &End::Failed(failure.clone())));
     };
     match pictures {
         Ok(images) => {
             let end = End::Finished(images);
-            enter(|| app.queue.end(&hold.token, &end));
-            app.hub.live(News::Images);
+            if enter(&|| app.queue.end(&hold.token, &end)) {
+                app.hub.live(News::Images);
+                if let End::Finished(images) = &end {
+                    publish(app, job, hold, images);
+                }
+            }
         }
         Err(Stop::Asked(Why::Cancelled)) => {
-            enter(|| app.queue.end(&hold.token, &End::Cancelled));
+            enter(&|| app.queue.end(&hold.token, &End::Cancelled));
         }
         Err(Stop::Asked(Why::Lost)) => tracing::warn!("another worker has taken it over {place}; what was drawn is dropped"),
         Err(Stop::Asked(Why::Leaving)) => {
             tracing::info!("put back into the queue {place}");
-            enter(|| app.queue.put_back(&hold.token));
+            enter(&|| app.queue.put_back(&hold.token));
         }
         Err(Stop::Asked(Why::TimedOut)) => {
             let message = format!(
@@ -203,7 +238,7 @@ fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>
                 let text = format!("try {} of {} came to nothing: {}", job.attempts, app.config.attempts, failure.message);
                 tracing::warn!("{text}");
                 remark(app, hold, &text);
-                enter(|| app.queue.give_back(&hold.token));
+                enter(&|| app.queue.give_back(&hold.token));
             }
             return After::Broken(failure);
         }
@@ -211,27 +246,55 @@ fn finish(app: &App, job: &Job, hold: &Arc<Hold>, pictures: Result<Vec<NewImage>
     After::Well
 }
 
-/// Makes a change that must not be lost: a full disk may have room again in a moment. At worst its lease runs out, and the job
-/// is begun again.
-fn enter(change: impl Fn() -> Result<(), QueueError>) {
+/// Writes an ended job's pictures into the folder for people.
+fn publish(app: &App, job: &Job, hold: &Hold, images: &[NewImage]) {
+    for image in images {
+        if let Err(error) = app.images.publish(image, job.id.0, job.created) {
+            tracing::warn!("the picture is in the gallery, but could not be written into the output folder: {error}");
+            let text =
+                format!("The picture is in the gallery, but could not be written into the output folder: {}.", error.told());
+            remark(app, hold, &text);
+        }
+    }
+}
+
+/// Makes a change that must not be lost, and returns whether it is made. While the database fails it is tried again: the disk may
+/// have room again in a moment, and the claim is kept by its signs of life. Only a server that ends does not wait for ever; then
+/// the job is begun again.
+fn enter(
+    change: &dyn Fn() -> Result<(), QueueError>,
+    is_closing: &dyn Fn() -> bool,
+    wait: &dyn Fn(Duration),
+    show: &dyn Fn(String),
+) -> bool {
     let mut pause = PAUSE;
-    for attempt in 1..=TRIES {
+    let mut left = TRIES;
+    loop {
         match change() {
-            Ok(()) => return,
-            Err(QueueError::Database(error)) if attempt < TRIES => {
+            Ok(()) => return true,
+            Err(QueueError::Database(error)) => {
                 tracing::error!("the end of the job cannot be written, it is tried again: {error}");
-                std::thread::sleep(pause);
-                pause *= 2;
+                show(format!("the end of its job cannot be written, it is tried again: {error}"));
             }
             Err(QueueError::Lost(_)) => {
                 tracing::warn!("another worker has taken the job over; what was drawn is dropped");
-                return;
+                return false;
             }
             Err(error) => {
                 tracing::error!("the end of the job cannot be written; it will be begun again: {error}");
-                return;
+                return false;
             }
         }
+        if is_closing() {
+            left -= 1;
+            if left == 0 {
+                tracing::error!("the server ends before the end of the job could be written; it will be begun again");
+                return false;
+            }
+            pause = pause.min(PAUSE * 4);
+        }
+        wait(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -243,9 +306,49 @@ fn remark(app: &App, hold: &Hold, text: &str) {
 }
 
 /// What a panic says.
-fn broke_down(panic: &(dyn Any + Send)) -> Failure {
+pub(super) fn broke_down(panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let text = text.unwrap_or_else(|| "it did not say why".to_owned());
     Failure { kind: FailureKind::Device, message: format!("the engine broke down: {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::path::PathBuf;
+
+    use encaustic_protocol::JobId;
+
+    use super::*;
+    use crate::db::DbError;
+
+    #[test]
+    fn an_end_is_tried_as_long_as_it_has_to_be() {
+        let full = || QueueError::Database(DbError::TooNew { path: PathBuf::new(), found: 2, known: 1 });
+        // failures before it works, tries after which the server ends, whether another has the job, whether it is entered, tries
+        for (failures, closing, is_lost, is_entered, tries) in [
+            (0, 1000, false, true, 1),
+            (300, 1000, false, true, 301),
+            (300, 1000, true, false, 301),
+            (300, 100, false, false, 105),
+            (3, 1, false, true, 4),
+        ] {
+            let tried = Cell::new(0);
+            let waits = RefCell::new(Vec::new());
+            let change = || {
+                tried.set(tried.get() + 1);
+                match tried.get() > failures {
+                    true if is_lost => Err(QueueError::Lost(JobId(1))),
+                    true => Ok(()),
+                    false => Err(full()),
+                }
+            };
+            let shown = Cell::new(0);
+            let wait = |pause| waits.borrow_mut().push(pause);
+            let entered = enter(&change, &|| tried.get() >= closing, &wait, &|_| shown.set(shown.get() + 1));
+            assert_eq!((entered, tried.get(), shown.get()), (is_entered, tries, tries.min(failures)), "{failures} {closing}");
+            assert!(waits.borrow().iter().all(|pause| *pause <= LONGEST_PAUSE));
+        }
+    }
 }

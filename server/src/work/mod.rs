@@ -178,14 +178,7 @@ async fn ring(app: App) {
 /// Finds the devices that are meant and puts somebody at each.
 fn hire(app: &App) {
     let wanted = &app.config.devices.0;
-    let found = || {
-        // Drivers are asked, and what they do is not ours.
-        catch_unwind(AssertUnwindSafe(|| app.host.devices())).unwrap_or_else(|_| {
-            tracing::error!("a driver broke down while devices were looked for; name those that work with `--devices`");
-            Vec::new()
-        })
-    };
-    for (name, candidates) in desks(wanted, &found) {
+    for (name, candidates) in desks(wanted, &|| found(app)) {
         if app.crew.is_closing() {
             return;
         }
@@ -203,14 +196,27 @@ fn hire(app: &App) {
     }
 }
 
-/// The name of each desk, and the devices to try for it. Drivers are only asked where the configuration leaves a choice.
+/// The devices that there are now, the best first.
+fn found(app: &App) -> Vec<Device> {
+    // Drivers are asked, and what they do is not ours.
+    catch_unwind(AssertUnwindSafe(|| app.host.devices())).unwrap_or_else(|_| {
+        tracing::error!("a driver broke down while devices were looked for; name those that work with `--devices`");
+        Vec::new()
+    })
+}
+
+/// The name of each desk, and the devices to try for it. Drivers are only asked where the configuration leaves a choice;
+/// where they have none, there is a desk that asks them again.
 fn desks(wanted: &[String], found: &dyn Fn() -> Vec<Device>) -> Vec<(String, Vec<String>)> {
     let mut desks: Vec<(String, Vec<String>)> = Vec::new();
     let usual = ["auto".to_owned()];
     for name in if wanted.is_empty() { &usual } else { wanted } {
         let meant: Vec<Vec<String>> = match name.as_str() {
             "auto" => vec![found().into_iter().map(|device| device.name).collect()],
-            "all" => all(&found()).into_iter().map(|name| vec![name]).collect(),
+            "all" => match all(&found()) {
+                none if none.is_empty() => vec![none],
+                all => all.into_iter().map(|name| vec![name]).collect(),
+            },
             name => vec![vec![name.to_owned()]],
         };
         for candidates in meant {
@@ -251,6 +257,8 @@ mod tests {
             ("", &none, "cpu=cpu/vulkan:0"),
             ("all", &gpus, "cuda:0=cuda:0 cuda:1=cuda:1"),
             ("all", &none, "cpu=cpu"),
+            ("auto", &Vec::new(), "auto="),
+            ("all", &Vec::new(), "all="),
             ("cpu,cpu", &gpus, "cpu=cpu cpu#2=cpu"),
             ("cuda:1,cuda:7", &gpus, "cuda:1=cuda:1 cuda:7=cuda:7"),
         ] {

@@ -27,11 +27,19 @@ pub(super) fn run(app: &App) {
         if beaten.elapsed() >= beat {
             beaten = Instant::now();
             // Ours first: after the machine has slept, all leases have run out.
+            let mut is_written = true;
             for hold in app.crew.holds.all() {
                 match app.queue.beat(&hold.token) {
                     Ok(standing) => hold.tell(standing),
-                    Err(error) => tracing::warn!(job = hold.token.job.0, "no sign of life could be given: {error}"),
+                    Err(error) => {
+                        is_written = false;
+                        tracing::warn!(job = hold.token.job.0, "no sign of life could be given: {error}");
+                    }
                 }
+            }
+            if !is_written {
+                // What looks left may be ours.
+                continue;
             }
             match app.queue.reclaim(false) {
                 Ok(0) => {}

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use encaustic_protocol::{Failure, FailureKind};
 
-use super::attempt::{After, attempt};
+use super::attempt::{After, attempt, broke_down};
 use super::desk::{Desk, Doing};
+use super::found;
 use crate::App;
 use crate::host::Engine;
 use crate::queue::Worker;
@@ -20,13 +21,19 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// Works until the server ends.
 pub(super) fn run(app: &App, desk: &Desk, candidates: &[String]) {
     let mut rest = REST;
+    // Once a device has opened, it alone is opened again: a driver that stumbles must not send all later work to a slower one.
+    let mut own: Option<String> = None;
     while !app.crew.is_closing() {
         desk.set(Doing::Opening);
-        let problem = match open(app, candidates) {
-            Ok(engine) => {
-                desk.opened(engine.device());
-                desk.set_memory(engine.memory());
-                tracing::info!(device = desk.standing().name, label = engine.device().label, "device open");
+        let opened = match &own {
+            Some(name) => open(app, std::slice::from_ref(name)),
+            // A driver may not have been there yet when devices were looked for.
+            None if candidates.is_empty() => open(app, &found(app).into_iter().map(|device| device.name).collect::<Vec<_>>()),
+            None => open(app, candidates),
+        };
+        let problem = match opened {
+            Ok((name, engine)) => {
+                own = Some(name);
                 serve(app, desk, engine, &mut rest)
             }
             Err(failure) => Some(failure),
@@ -43,12 +50,12 @@ pub(super) fn run(app: &App, desk: &Desk, candidates: &[String]) {
 }
 
 /// The first device that opens, else why the first did not.
-fn open(app: &App, candidates: &[String]) -> Result<Box<dyn Engine>, Failure> {
+fn open(app: &App, candidates: &[String]) -> Result<(String, Box<dyn Engine>), Failure> {
     let mut first = None;
     for name in candidates {
         let opened = catch_unwind(AssertUnwindSafe(|| app.host.open(name)));
         match opened.unwrap_or_else(|_| Err(device(format!("{name}: its driver broke down while it was opened")))) {
-            Ok(engine) => return Ok(engine),
+            Ok(engine) => return Ok((name.clone(), engine)),
             Err(failure) => first = first.or(Some(failure)),
         }
     }
@@ -59,11 +66,26 @@ fn device(message: String) -> Failure {
     Failure { kind: FailureKind::Device, message }
 }
 
-/// Takes job after job. Returns why the device has to be opened anew, or nothing when the server ends.
+/// Works with an open device. Returns why it has to be opened anew, or nothing when the server ends.
 fn serve(app: &App, desk: &Desk, mut engine: Box<dyn Engine>, rest: &mut Duration) -> Option<Failure> {
-    let lost = loop {
+    // Drivers break down in whatever they are asked, also between jobs; then this thread goes on with the device opened anew.
+    let worked = catch_unwind(AssertUnwindSafe(|| work(app, desk, engine.as_mut(), rest)));
+    let lost = worked.unwrap_or_else(|panic| Some(broke_down(panic.as_ref())));
+    // A device that is lost may well break down once more on the way out.
+    if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
+        tracing::debug!("what was left of the engine broke down");
+    }
+    lost
+}
+
+/// Takes job after job, until the server ends or the device is lost.
+fn work(app: &App, desk: &Desk, engine: &mut dyn Engine, rest: &mut Duration) -> Option<Failure> {
+    desk.opened(engine.device());
+    desk.set_memory(engine.memory());
+    tracing::info!(device = desk.standing().name, label = engine.device().label, "device open");
+    loop {
         if app.crew.is_closing() {
-            break None;
+            return None;
         }
         if desk.is_to_unload() {
             engine.unload();
@@ -75,11 +97,11 @@ fn serve(app: &App, desk: &Desk, mut engine: Box<dyn Engine>, rest: &mut Duratio
         let worker = Worker { name: &standing.name, loaded: standing.model.as_deref() };
         match app.queue.claim(&worker) {
             Ok(Some(claim)) => {
-                let after = attempt(app, desk, engine.as_mut(), claim);
+                let after = attempt(app, desk, engine, claim);
                 desk.set(Doing::Idle);
                 match after {
                     After::Well => *rest = REST,
-                    After::Broken(failure) => break Some(failure),
+                    After::Broken(failure) => return Some(failure),
                 }
             }
             Ok(None) => app.crew.bell.wait(heard, POLL),
@@ -88,12 +110,7 @@ fn serve(app: &App, desk: &Desk, mut engine: Box<dyn Engine>, rest: &mut Duratio
                 app.crew.bell.wait(heard, POLL);
             }
         }
-    };
-    // A device that is lost may well break down once more on the way out.
-    if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
-        tracing::debug!("what was left of the engine broke down");
     }
-    lost
 }
 
 /// Waits, unless the server ends.

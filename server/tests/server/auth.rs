@@ -1,6 +1,7 @@
 //! Keys: what they open, what they do not, and how they are shown.
 
 use encaustic_server::auth::{NewKey, Scope};
+use encaustic_server::db::DbError;
 use serde_json::{Value, json};
 
 use crate::support::Trial;
@@ -225,6 +226,16 @@ fn rates_and_quotas_are_kept() {
     let refused = batch(1);
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=86_400).contains(&wait) && refused.body.contains("\"quota\""), "{wait}: {}", refused.body);
+}
+
+#[test]
+fn nobody_is_turned_away_for_what_cannot_be_noted() {
+    let locked = locked();
+    let trigger = "CREATE TRIGGER full BEFORE UPDATE ON keys BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    let db = &locked.trial.server.as_ref().unwrap().app.db;
+    db.write::<_, DbError>(|change| Ok(change.execute_batch(trigger)?)).unwrap();
+    assert_eq!(locked.ask("GET /api/v1/queue", &locked.reader, &Value::Null).status, 200);
+    assert_eq!(locked.ask("POST /api/v1/jobs", &locked.maker, &json!({})).status, 202);
 }
 
 #[test]

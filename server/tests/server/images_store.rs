@@ -14,6 +14,11 @@ use encaustic_server::job::Client;
 use crate::images::{Entered, app, enter, pixels};
 use crate::support::Trial;
 
+/// Where the file for people is of a picture of job 1.
+fn publish(store: &Store, seed: u64) -> Result<Option<PathBuf>, StoreError> {
+    store.publish(&put(store, seed, Some(1))?.image, 1, 1_000_000)
+}
+
 fn put(store: &Store, seed: u64, job: Option<u64>) -> Result<Stored, StoreError> {
     let settings = Request { prompt: "a fox".into(), ..Request::default() };
     let parameters = format!("a fox\nSteps: 1, Sampler: Euler, Seed: {seed}");
@@ -95,24 +100,24 @@ fn pictures_for_people_have_names_and_are_never_overwritten() {
     let names =
         || files(&output).iter().map(|path| path.strip_prefix(&output).unwrap().display().to_string()).collect::<Vec<_>>();
     for seed in [5, 6, 5] {
-        let stored = put(&store, seed, Some(1)).unwrap();
-        assert_eq!(fs::read(stored.output.unwrap()).unwrap().len() as u64, stored.image.bytes);
+        let written = publish(&store, seed).unwrap().unwrap();
+        assert_eq!(fs::read(written).unwrap().len() as u64, put(&store, seed, Some(1)).unwrap().image.bytes);
     }
     assert_eq!(names(), ["demo/a fox-00001-5.png", "demo/a fox-00001-6.png"], "the same picture is not written twice");
     put(&store, 9, None).unwrap();
-    assert_eq!(names().len(), 2, "uploads are not written there");
+    assert_eq!(names().len(), 2, "pictures are only written there when they are published");
     // Without a number, names that are taken get one; another program's file stays what it is.
     let store = open("fox");
     fs::write(output.join("fox.png"), "somebody's").unwrap();
     for seed in [5, 6, 7, 6] {
-        put(&store, seed, Some(1)).unwrap();
+        publish(&store, seed).unwrap();
     }
     assert_eq!(names()[2..], ["fox-2.png", "fox-3.png", "fox-4.png", "fox.png"]);
     assert_eq!(fs::read_to_string(output.join("fox.png")).unwrap(), "somebody's");
     // Numbers go on where they were.
     let store = open("{number}");
     fs::write(output.join("00041.png"), "x").unwrap();
-    assert!(put(&store, 1, Some(1)).unwrap().output.unwrap().ends_with("00042.png"));
+    assert!(publish(&store, 1).unwrap().unwrap().ends_with("00042.png"));
 }
 
 #[test]
@@ -124,8 +129,8 @@ fn a_folder_for_people_that_fails_costs_no_picture() {
     fs::remove_dir(&output).unwrap();
     fs::write(&output, "a file").unwrap();
     let stored = put(&store, 1, Some(1)).unwrap();
-    assert!(stored.output.is_none());
-    assert!(stored.remark.unwrap().contains("could not be written into the output folder"));
+    let refused = store.publish(&stored.image, 1, 1_000_000).unwrap_err().to_string();
+    assert!(stored.remark.is_none() && refused.contains(&output.display().to_string()), "{refused}");
     assert!(store.file(&stored.image.sha256, Default::default()).is_ok());
 }
 

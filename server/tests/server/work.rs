@@ -1,7 +1,14 @@
 //! What becomes of jobs at the devices: whatever goes wrong costs one job at most.
 
+use std::ffi::OsString;
+use std::fs;
+use std::sync::atomic::Ordering;
+
 use encaustic_protocol::{Change, FailureKind, JobId, Request};
+use encaustic_server::config::Setting;
+use encaustic_server::db::DbError;
 use encaustic_server::events::News;
+use encaustic_server::images::name::Pattern;
 use encaustic_server::job::{Client, Job, NewJob, State};
 use encaustic_server::work::Doing;
 
@@ -167,6 +174,89 @@ fn a_model_can_be_let_go() {
     trial.until("the model to go", || model().is_none().then_some(()));
     let job = trial.ended(trial.wish(&NewJob { model: Some("nothing".into()), ..wish("a cat", 1) }));
     assert_eq!(job.failure.unwrap().kind, FailureKind::Model);
+}
+
+#[test]
+fn a_device_that_stumbles_is_opened_again_and_no_other() {
+    let easel = Easel { devices: 2, ..Easel::default() };
+    let (hidden, refused) = (easel.hidden.clone(), easel.refused.clone());
+    hidden.store(1, Ordering::SeqCst);
+    let trial = Trial::with(easel, |config| config.attempts = 5);
+    // When the server started, no driver was there.
+    let by = |job: JobId| trial.ended(job).device;
+    assert_eq!(by(trial.wish(&wish("a cat", 1))).as_deref(), Some("easel:0"));
+    refused.store(2, Ordering::SeqCst);
+    trial.ended(trial.wish(&wish("lost", 1)));
+    assert_eq!(by(trial.wish(&wish("a cat", 1))).as_deref(), Some("easel:0"));
+    assert_eq!(refused.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_device_that_breaks_down_between_jobs_is_opened_again() {
+    let models = vec!["demo".to_owned(), "touchy".to_owned()];
+    let trial = Trial::with(Easel { models, ..Easel::default() }, |_| ());
+    trial.ended(trial.wish(&NewJob { model: Some("touchy".into()), ..wish("a cat", 1) }));
+    assert!(trial.app().crew.unload("easel:0"));
+    let problem = || match &trial.app().crew.desks()[0].doing {
+        Doing::Broken { problem } => Some(problem.clone()),
+        _ => None,
+    };
+    let told = trial.until("the break down to be told", problem);
+    assert!(told.contains("asked for"), "{told}");
+    assert_eq!(trial.ended(trial.wish(&wish("a cat", 1))).state, State::Finished);
+}
+
+#[test]
+fn an_end_that_cannot_be_written_is_written_later() {
+    let trial = Trial::start(|_| ());
+    let change = |sql: &str| {
+        let change = |change: &rusqlite::Transaction<'_>| Ok(change.execute_batch(sql)?);
+        trial.app().db.write::<_, DbError>(change).unwrap();
+    };
+    change(
+        "CREATE TRIGGER full BEFORE UPDATE OF ended ON jobs WHEN NEW.ended IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
+    let job = trial.wish(&wish("a cat", 2));
+    trial.until("the problem to be told", || match &trial.app().crew.desks()[0].doing {
+        Doing::Broken { problem } => problem.contains("no room").then_some(()),
+        _ => None,
+    });
+    assert_eq!(trial.job(job).state, State::Running);
+    change("DROP TRIGGER full");
+    let job = trial.ended(job);
+    assert_eq!((job.state, job.images.len(), trial.told(job.id).as_str()), (State::Finished, 2, "queued started finished"));
+}
+
+#[test]
+fn pictures_for_people_are_written_when_the_job_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    let trial = Trial::start(|config| {
+        config.output = Some(output.clone());
+        config.pattern = Pattern::parse("{job}-{seed}").unwrap();
+    });
+    let files = || {
+        let mut names: Vec<_> = fs::read_dir(&output).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    // What is drawn and then lost is not there.
+    trial.ended(trial.wish(&wish("oom:1 lost", 2)));
+    let stopped = trial
+        .wish(&NewJob { request: Request { batch: 2, steps: Some(1000), ..wish("slow:20", 1).request }, ..NewJob::default() });
+    trial.until("the start", || (trial.job(stopped).state == State::Running).then_some(()));
+    trial.app().queue.cancel(stopped).unwrap();
+    trial.ended(stopped);
+    assert!(files().is_empty());
+    let job = trial.ended(trial.wish(&wish("oom:1", 2)));
+    trial.until("the files", || (files().len() == 2).then_some(()));
+    assert_eq!(files(), [7, 8].map(|seed| OsString::from(format!("{}-{seed}.png", job.id.0))));
+    // A folder that fails costs no picture, and the job says so.
+    fs::remove_dir_all(&output).unwrap();
+    fs::write(&output, "a file").unwrap();
+    let job = trial.ended(trial.wish(&wish("a cat", 1)));
+    assert_eq!(job.state, State::Finished);
+    trial.until("the remark", || trial.job(job.id).log.iter().any(|line| line.text.contains("output folder")).then_some(()));
 }
 
 #[test]

@@ -89,15 +89,15 @@ impl Writing<'_> {
     }
 
     pub(super) fn log(&mut self, token: &Token, text: &str) -> Outcome<()> {
-        self.held(token)?;
         let line = LogLine { at: self.now, text: text.chars().take(LINE).collect() };
-        self.sql
-            .prepare_cached(
-                "UPDATE jobs SET log = json_insert(CASE WHEN json_array_length(log) < ?3 THEN log ELSE json_remove(log, '$[0]') END,
-                 '$[#]', json(?2)) WHERE id = ?1",
-            )?
-            .execute(params![rows::key(token.job), rows::json(&line)?, LINES])?;
-        Ok(())
+        let mut log = self.sql.prepare_cached(
+            "UPDATE jobs SET log = json_insert(CASE WHEN json_array_length(log) < ?3 THEN log ELSE json_remove(log, '$[0]') END,
+             '$[#]', json(?2)) WHERE id = ?1 AND claims = ?4 AND state <> 'waiting'",
+        )?;
+        match log.execute(params![rows::key(token.job), rows::json(&line)?, LINES, token.claim])? {
+            0 => refused(QueueError::Lost(token.job)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn end(&mut self, token: &Token, end: &End) -> Outcome<()> {

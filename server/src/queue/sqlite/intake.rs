@@ -14,6 +14,10 @@ use crate::time::Millis;
 const LONGEST_WAIT: f64 = 120.0;
 /// Where the table of jobs says how many wait.
 pub(super) const WAITING: &str = "SELECT count(*) FROM jobs WHERE state = 'waiting'";
+/// And how many of a client's.
+pub(super) const WAITING_OF: &str = "SELECT count(*) FROM jobs INDEXED BY jobs_by_client WHERE client = ?1 AND state = 'waiting'";
+/// A client of whose jobs fewer wait gets them into a full queue, as long as there are not many such clients.
+const SPARE: u64 = 8;
 
 /// The job that a client's idempotency key stands for, if it stands for one.
 pub(super) fn known(
@@ -76,7 +80,7 @@ impl Writing<'_> {
     fn take_in(&mut self, wish: &NewJob, client: &Client) -> Outcome<JobId> {
         let waiting: u64 = self.sql.prepare_cached(WAITING)?.query_row([], |row| row.get(0))?;
         let capacity = self.rules.capacity;
-        if waiting >= capacity {
+        if waiting >= capacity && !self.may_exceed(client, waiting)? {
             return refused(QueueError::Full { waiting, capacity, retry_secs: self.retry_secs()? });
         }
         let mut wish = wish.clone();
@@ -96,6 +100,16 @@ impl Writing<'_> {
         let ahead = line::ahead(self.sql, &rows::spot(self.sql, job)?)?;
         self.tell(News::Job { job, change: Change::Queued { ahead } })?;
         Ok(job)
+    }
+
+    /// Whether a client's wish is taken in though the queue is full: nobody who fills it shuts the others out.
+    fn may_exceed(&self, client: &Client, waiting: u64) -> Outcome<bool> {
+        let capacity = self.rules.capacity;
+        if waiting >= capacity.saturating_add(SPARE.max(capacity / 10)) {
+            return Ok(false);
+        }
+        let own: u64 = self.sql.prepare_cached(WAITING_OF)?.query_row([&client.0], |row| row.get(0))?;
+        Ok(own < SPARE.min(capacity.div_ceil(2)))
     }
 
     /// A seed for a wish that names none. Other programs keep seeds in 32 bits; those of the whole batch fit.

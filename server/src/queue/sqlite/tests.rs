@@ -17,6 +17,7 @@ fn nothing_reads_all_jobs_or_sorts_them() {
     sql.execute_batch(include_str!("../schema.sql")).unwrap();
     for (query, index) in [
         (super::intake::WAITING, "COVERING INDEX jobs_by_state"),
+        (super::intake::WAITING_OF, "COVERING INDEX jobs_by_client (client=? AND state=?)"),
         (line::FIRST, "COVERING INDEX jobs_in_line"),
         (line::DUE, "jobs_to_come (not_before<?)"),
         (line::ARRIVAL, "jobs_in_line_of_client (client=? AND priority=?)"),

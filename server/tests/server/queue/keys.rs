@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use encaustic_server::job::{Client, NewJob};
+use encaustic_server::queue::sqlite::Rules;
 use encaustic_server::queue::{Queue, QueueError, Submitted};
 
 use super::{Bench, finished, wish};
@@ -86,6 +87,28 @@ fn exactly_the_capacity_is_taken_in() {
     bench.submit("a");
     let full = bench.queue.submit(&wish("x"), &Client::local(), None).unwrap_err();
     assert!(matches!(full, QueueError::Full { retry_secs: 25, .. }), "{full}");
+}
+
+#[test]
+fn whoever_fills_the_queue_shuts_nobody_out() {
+    let usual = Rules::default().capacity;
+    // capacity, what the first of two hundred others gets in, and what all of them do
+    for (capacity, each, all) in [(usual, 8, usual / 10), (100, 8, 10), (3, 2, 8), (1, 1, 8)] {
+        let bench = Bench::new(|rules| rules.capacity = capacity);
+        let taken = |client: &str| {
+            let client = Client(client.to_owned());
+            let mut taken = 0;
+            while bench.queue.submit(&wish("x"), &client, None).is_ok() {
+                taken += 1;
+            }
+            taken
+        };
+        assert_eq!(taken("greedy"), capacity, "{capacity}");
+        assert_eq!(taken("other"), each, "{capacity}");
+        let others: u64 = (0..200).map(|other| taken(&format!("other {other}"))).sum();
+        assert_eq!(each + others, all, "{capacity}");
+        assert_eq!(taken("greedy"), 0, "{capacity}");
+    }
 }
 
 #[test]

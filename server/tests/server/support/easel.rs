@@ -1,9 +1,11 @@
 //! An engine that is quick: its pictures are made of the seed and the prompt. What it does beside drawing, the prompt says, in
 //! words between others: `slow:50` (milliseconds per step), `oom:2` (too little memory for more than two pictures at once),
 //! `oom:tiles` (too little memory unless decoded in tiles), `broken` (the job fails), `lost` (the device is lost, each time),
-//! `panic`.
+//! `panic`. One that lets go of the model `touchy` panics.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use encaustic_protocol::{Card, Catalog, Entry, Failure, FailureKind, Progress, Request, Stage};
@@ -16,11 +18,20 @@ pub struct Easel {
     pub devices: usize,
     /// The names of its models.
     pub models: Vec<String>,
+    /// How often it finds none of its devices.
+    pub hidden: Arc<AtomicUsize>,
+    /// How often `easel:0` does not open.
+    pub refused: Arc<AtomicUsize>,
+}
+
+/// Counts one down; whether there was one.
+fn one_of(count: &AtomicUsize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)).is_ok()
 }
 
 impl Default for Easel {
     fn default() -> Self {
-        Self { devices: 1, models: vec!["demo".to_owned(), "other".to_owned()] }
+        Self { devices: 1, models: vec!["demo".to_owned(), "other".to_owned()], hidden: Arc::default(), refused: Arc::default() }
     }
 }
 
@@ -59,10 +70,14 @@ impl Host for Easel {
     }
 
     fn devices(&self) -> Vec<Device> {
-        (0..self.devices).map(|n| device(&format!("easel:{n}"))).collect()
+        let devices = if one_of(&self.hidden) { 0 } else { self.devices };
+        (0..devices).map(|n| device(&format!("easel:{n}"))).collect()
     }
 
     fn open(&self, device: &str) -> Result<Box<dyn Engine>, Failure> {
+        if device == "easel:0" && one_of(&self.refused) {
+            return Err(Failure { kind: FailureKind::Device, message: format!("{device}: its driver does not answer") });
+        }
         if device.starts_with("easel:") {
             let device = self::device(device);
             return Ok(Box::new(Canvas { host: self.clone(), device, loaded: None }));
@@ -146,7 +161,8 @@ impl Engine for Canvas {
     }
 
     fn unload(&mut self) {
-        self.loaded = None;
+        let loaded = self.loaded.take();
+        assert!(loaded.is_none_or(|loaded| loaded.name != "touchy"), "asked for");
     }
 
     fn draw(&mut self, request: &Request, care: Care, watch: &mut dyn Watch) -> Result<Drawn, Broken> {

@@ -30,6 +30,16 @@ pub(super) struct Artist {
     usual: Option<String>,
     limit: Option<u64>,
     held: Option<Held>,
+    /// What to load before the next drawing, where it could not be loaded anew for the last one.
+    missing: Option<Missing>,
+}
+
+/// A model that should be on the device.
+#[derive(Clone)]
+struct Missing {
+    wanted: Option<String>,
+    chosen: Chosen,
+    keep: Keep,
 }
 
 /// A model on the device.
@@ -53,7 +63,7 @@ enum Digests {
 
 impl Artist {
     pub(super) fn new(compute: Compute, device: Device, usual: Option<String>, limit: Option<u64>) -> Self {
-        Self { compute, device, usual, limit, held: None }
+        Self { compute, device, usual, limit, held: None, missing: None }
     }
 
     /// Bytes that may be used, if that is known.
@@ -99,15 +109,37 @@ impl Artist {
         let needs = held.needs(&self.compute, settings, care);
         if held.keep == Keep::All && needs.all > budget && needs.in_turn <= budget {
             tracing::info!("networks are loaded one after another, as all at once would take {} bytes", needs.all);
-            let (wanted, chosen) = (held.wanted.clone(), held.chosen.clone());
-            self.unload();
-            self.held = Some(self.hold(wanted.as_deref(), chosen, Some(Keep::InTurn))?);
+            self.reload()?;
         }
         let needed = if self.held.as_ref().is_some_and(|held| held.keep == Keep::All) { needs.all } else { needs.in_turn };
         if needed > budget {
             return Err(Broken::OutOfMemory { needed: Some(needed), available: Some(budget) });
         }
         Ok(())
+    }
+
+    /// Loads the model anew, to have its networks come and go one after another.
+    fn reload(&mut self) -> Result<(), Broken> {
+        if let Some(held) = &self.held {
+            let missing = Missing { wanted: held.wanted.clone(), chosen: held.chosen.clone(), keep: Keep::InTurn };
+            self.unload();
+            self.missing = Some(missing);
+        }
+        self.fetch()
+    }
+
+    /// Loads what is missing, if something is.
+    fn fetch(&mut self) -> Result<(), Broken> {
+        let Some(Missing { wanted, chosen, keep }) = self.missing.clone() else { return Ok(()) };
+        self.held = Some(self.hold(wanted.as_deref(), chosen, Some(keep))?);
+        self.missing = None;
+        Ok(())
+    }
+
+    /// Whether to try once more with networks that come and go, after all at once took too much: not every device tells how much
+    /// memory it has, so it cannot always be known before.
+    fn can_shrink(&self, broken: &Broken) -> bool {
+        matches!(broken, Broken::OutOfMemory { .. }) && self.held.as_ref().is_some_and(|held| held.keep == Keep::All)
     }
 }
 
@@ -151,7 +183,15 @@ impl Engine for Artist {
             return Ok(held.loaded.clone());
         }
         self.unload();
-        let held = guarded(self.budget(), || self.hold(model, chosen, None))?;
+        let held = match guarded(self.budget(), || self.hold(model, chosen.clone(), None)) {
+            Err(Broken::OutOfMemory { .. }) => {
+                // Not every device tells how much memory it has. What was half loaded must go first.
+                self.compute.device.memory_cleanup();
+                tracing::info!("networks are loaded one after another, as all at once take too much memory");
+                guarded(self.budget(), || self.hold(model, chosen, Some(Keep::InTurn)))?
+            }
+            held => held?,
+        };
         let loaded = held.loaded.clone();
         self.held = Some(held);
         Ok(loaded)
@@ -159,11 +199,13 @@ impl Engine for Artist {
 
     fn unload(&mut self) {
         self.held = None;
+        self.missing = None;
         self.compute.device.memory_cleanup();
     }
 
     fn draw(&mut self, request: &Request, care: Care, watch: &mut dyn Watch) -> Result<Drawn, Broken> {
         let nothing = || Broken::Failed(Failure { kind: FailureKind::Model, message: "no model is loaded".to_owned() });
+        guarded(self.budget(), || self.fetch())?;
         let held = self.held.as_ref().ok_or_else(nothing)?;
         let settings = held.engine.resolve(request, seed::random()).map_err(|error| Broken::Failed(error.failure()))?;
         let budget = self.budget();
@@ -182,6 +224,11 @@ impl Engine for Artist {
             Err(broken) => {
                 // What was half done must not be in the way of what is tried next.
                 compute.device.memory_cleanup();
+                if self.can_shrink(&broken) {
+                    tracing::info!("networks are loaded one after another, as all at once take too much memory");
+                    guarded(budget, || self.reload())?;
+                    return self.draw(request, care, watch);
+                }
                 return Err(broken);
             }
         };

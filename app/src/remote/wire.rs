@@ -441,22 +441,19 @@ mod tests {
         let image = ImageRef { name: "ab".into(), seed: u64::MAX, width: 64, height: 72 };
         let transfer = Transfer { file: "a.safetensors".into(), bytes: 5, of: 10 };
         let pull = Pull { source: "o/n".into(), transfer, done: None, problem: None };
+        let job = |change| Told::Job { job: JobId(3), change };
         for (text, seq, told) in [
             (
                 r#"{"seq":7,"is_live":true,"at":1,"type":"job","job":3,"change":{"progress":{"stage":"denoise","done":3,"of":20}}}"#,
                 7,
-                Told::Job { job: JobId(3), change: progress },
+                job(progress),
             ),
             (
                 r#"{"seq":8,"at":1,"type":"job","job":3,"change":{"finished":[{"name":"ab","seed":18446744073709551615,"width":64,"height":72}]}}"#,
                 8,
-                Told::Job { job: JobId(3), change: Change::Finished(vec![image]) },
+                job(Change::Finished(vec![image])),
             ),
-            (
-                r#"{"seq":9,"at":1,"type":"job","job":3,"change":"cancelled"}"#,
-                9,
-                Told::Job { job: JobId(3), change: Change::Cancelled },
-            ),
+            (r#"{"seq":9,"at":1,"type":"job","job":3,"change":"cancelled"}"#, 9, job(Change::Cancelled)),
             (r#"{"seq":1,"at":1,"type":"queue","is_paused":true}"#, 1, Told::Queue { is_paused: true }),
             (
                 r#"{"seq":1,"at":1,"type":"pull","source":"o/n","transfer":{"file":"a.safetensors","bytes":5,"of":10},"done":null}"#,

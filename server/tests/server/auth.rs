@@ -123,7 +123,7 @@ fn handlers_want_what_they_need_whatever_the_method() {
         // They change what is somebody's.
         ("DELETE /api/v1/jobs/9", &json!(null), [401, 403, 404, 404, 404]),
         ("POST /api/v1/jobs/9/retry", &json!({}), [401, 403, 404, 404, 404]),
-        ("POST /api/v1/jobs/9/priority", &json!({"priority": 1}), [401, 403, 404, 404, 404]),
+        ("POST /api/v1/jobs/9/priority", &json!({"priority": -1}), [401, 403, 404, 404, 404]),
         ("POST /api/v1/jobs/9/place", &json!({"before": null}), [401, 403, 404, 404, 404]),
     ] {
         for ((key, name), status) in all.iter().zip(statuses) {

@@ -45,6 +45,13 @@ async function make(tab, ...prompts) {
   }
 }
 
+// Does what changes the gallery, and waits until it is in the storage: tabs tell each other then.
+async function stored(tab, act) {
+  const told = tab.page.evaluate(() => new Promise((done) => (new BroadcastChannel("encaustic.gallery").onmessage = () => done())));
+  await act();
+  await told;
+}
+
 // A PNG of one pixel with texts.
 function png(texts) {
   const chunk = (name, body) => {
@@ -96,7 +103,7 @@ onPage("pictures are kept over a reload, found by words, and loved", async (tab)
   await tab.button("Show all").click();
   await shows(tab, 2);
   await pictures(tab).first().hover();
-  await tab.button("Make it a favourite").filter({ visible: true }).first().click();
+  await stored(tab, () => tab.button("Make it a favourite").filter({ visible: true }).first().click());
   await tab.button("Show favourites only").click();
   await shows(tab, 1);
   await tab.page.reload();
@@ -236,11 +243,13 @@ onPage("several pictures are deleted, come back, and are gone after all", async 
   await pictures(tab).first().click({ modifiers: ["Control"] });
   await tab.button("Delete", { exact: true }).click();
   await shows(tab, 2);
+  await tab.sees("The picture is deleted.");
   await tab.page.reload();
   await shows(tab, 2);
   await tab.panel("Settings");
   await tab.button("Delete all pictures").click();
   await tab.dialog.getByRole("button", { name: "Delete all" }).click();
+  await tab.sees("There are none yet.");
   await tab.page.reload();
   await tab.panel("Gallery");
   await tab.sees("Your pictures will hang here");

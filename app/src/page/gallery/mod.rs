@@ -157,43 +157,50 @@ impl Gallery {
 
     /// Makes a picture a favourite, or no longer.
     pub fn set_favourite(self, id: u64, favourite: bool) {
-        self.change(&[id], move |record| record.favourite = favourite);
+        self.set(&[id], move |record| record.favourite = favourite);
         if let Some(shop) = self.shop {
             self.tell_favourite(shop, id, favourite);
         }
     }
 
-    /// Removes pictures, and offers to bring them back.
+    /// Removes pictures, and offers to bring them back. They are out of sight at once, and said to be deleted once they are.
     pub fn remove(self, ids: Vec<u64>) {
         let now = now();
-        self.change(&ids, move |record| record.removed_at = Some(now));
+        let changed = self.change(&ids, move |record| record.removed_at = Some(now));
         let text =
             if ids.len() == 1 { "The picture is deleted.".to_owned() } else { format!("{} pictures are deleted.", ids.len()) };
-        let notice = self.studio.notice(text, false, Some(Action::new("Undo", move || self.bring_back(&ids))));
-        let end = move || {
-            self.studio.dismiss(notice);
-            self.sweep();
-        };
-        set_timeout(end, Duration::from_millis(BIN_TIME));
+        spawn_local(async move {
+            if !changed.await {
+                return;
+            }
+            let notice = self.studio.notice(text, false, Some(Action::new("Undo", move || self.bring_back(&ids))));
+            let end = move || {
+                self.studio.dismiss(notice);
+                self.sweep();
+            };
+            set_timeout(end, Duration::from_millis(BIN_TIME));
+        });
     }
 
     /// Brings removed pictures back.
     fn bring_back(self, ids: &[u64]) {
         let is_late = ids.iter().any(|id| self.record_untracked(*id).is_none());
-        self.change(ids, |record| record.removed_at = None);
+        self.set(ids, |record| record.removed_at = None);
         if is_late {
             self.studio.complain("it is too late: the pictures are gone");
         }
     }
 
-    /// Throws all pictures away.
+    /// Throws all pictures away. They stay in sight until they are gone: nobody is to believe it too early.
     pub fn clear(self) {
-        self.records.set(Vec::new());
         self.loose.update_value(HashMap::clear);
-        let Some(store) = self.store.get_value() else { return };
+        let Some(store) = self.store.get_value() else { return self.records.set(Vec::new()) };
         spawn_local(async move {
             match store.clear().await {
-                Ok(()) => self.tell(),
+                Ok(()) => {
+                    self.read().await;
+                    self.tell();
+                }
                 Err(error) => self.studio.complain(error.to_string()),
             }
         });
@@ -237,15 +244,29 @@ impl Gallery {
     }
 
     /// Changes what is known of pictures, here and in the storage.
-    fn change(self, ids: &[u64], change: impl Fn(&mut Record)) {
-        let changed = self.alter(ids, change);
-        let Some(store) = self.store.get_value() else { return };
+    fn set(self, ids: &[u64], change: impl Fn(&mut Record)) {
+        let changed = self.change(ids, change);
         spawn_local(async move {
+            changed.await;
+        });
+    }
+
+    /// Changes what is known of pictures: here at once, in the storage when the future is through. It is false if the storage could
+    /// not, which the user has been told then.
+    fn change(self, ids: &[u64], change: impl Fn(&mut Record)) -> impl Future<Output = bool> + use<> {
+        let changed = self.alter(ids, change);
+        let store = self.store.get_value();
+        async move {
+            let Some(store) = store else { return true };
             match store.update(&changed).await {
                 Ok(()) => self.tell(),
-                Err(error) => self.studio.complain(error.to_string()),
+                Err(error) => {
+                    self.studio.complain(error.to_string());
+                    return false;
+                }
             }
-        });
+            true
+        }
     }
 
     /// Changes what is known of pictures here, and returns how it is now.

@@ -184,8 +184,9 @@ impl Gallery {
 
     /// Brings removed pictures back.
     fn bring_back(self, ids: &[u64]) {
-        let is_known = |id: &u64| self.record_untracked(*id).is_some();
-        let is_late = !ids.iter().all(|id| self.shop.is_some_and(|shop| self.unbin(shop, *id)) || is_known(id));
+        let binned = self.shop.map(|shop| self.unbin(shop, ids)).unwrap_or_default();
+        let known = ids.iter().filter(|id| self.record_untracked(**id).is_some()).count();
+        let is_late = binned + known < ids.len();
         self.change(ids, |record| record.removed_at = None);
         if is_late {
             self.studio.complain("it is too late: the pictures are gone");

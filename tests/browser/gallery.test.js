@@ -313,6 +313,8 @@ onPage("another tab sees what this one makes, likes and deletes", async (tab, co
   await make(tab, "a red fox");
   const other = await Tab.open(context, engine.address(), { panel: "Gallery" });
   await shows(other, 1);
+  // A tab behind others is slow.
+  await tab.page.bringToFront();
   await tab.generate("a blue lake");
   await shows(other, 2);
   await shows(tab, 2);

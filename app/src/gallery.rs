@@ -110,6 +110,11 @@ impl Record {
         self.removed_at.is_none()
     }
 
+    /// Whether it is not known how it was made: a server's lists do not tell.
+    pub fn is_sketch(&self) -> bool {
+        self.parameters.is_empty() && self.request.is_null()
+    }
+
     /// Whether it was removed so long ago that nobody wants it back.
     pub fn is_spent(&self, now: u64) -> bool {
         // A clock that was set back must not keep pictures for ever.

@@ -11,8 +11,9 @@ mod easel;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use encaustic_picture::caption::{Tools, infotext};
 use encaustic_protocol::{Card, Catalog, Entry, Failure, FailureKind, Request};
 use encaustic_server::Server;
 use encaustic_server::config::{Config, ENTRIES};
@@ -30,7 +31,7 @@ async fn main() {
         let entry = ENTRIES.iter().find(|entry| entry.id == id).expect("a setting");
         (entry.set)(&mut config, value).expect("a value of the setting");
     }
-    let host = Front(Easel { devices: 2, ..Easel::default() });
+    let host = Front { easel: Easel { devices: 2, ..Easel::default() }, gone: Mutex::default() };
     let server = Server::start(config, Path::new(&data), Arc::new(host)).await.expect("a server");
     println!("{{\"address\": \"http://{}\"}}", server.address());
     tokio::signal::ctrl_c().await.expect("an interrupt");
@@ -38,7 +39,11 @@ async fn main() {
 }
 
 /// The easel with the model in the box.
-struct Front(Easel);
+struct Front {
+    easel: Easel,
+    /// The models that were deleted.
+    gone: Mutex<Vec<String>>,
+}
 
 fn defaults() -> Request {
     Request {
@@ -49,6 +54,15 @@ fn defaults() -> Request {
         width: Some(128),
         height: Some(128),
         ..Request::default()
+    }
+}
+
+fn catalog() -> Catalog {
+    let entry = |(id, label): (&str, &str)| Entry::new(id, label);
+    Catalog {
+        families: [("sd1", "Stable Diffusion 1.x"), ("sdxl", "Stable Diffusion XL")].map(entry).into(),
+        samplers: [("euler", "Euler"), ("dpmpp-2m", "DPM++ 2M"), ("ddim", "DDIM")].map(entry).into(),
+        schedules: [("trailing", "Trailing"), ("karras", "Karras"), ("normal", "Normal")].map(entry).into(),
     }
 }
 
@@ -66,20 +80,15 @@ fn card() -> Card {
 
 impl Host for Front {
     fn catalog(&self) -> Catalog {
-        let entry = |(id, label): (&str, &str)| Entry::new(id, label);
-        Catalog {
-            families: [("sd1", "Stable Diffusion 1.x"), ("sdxl", "Stable Diffusion XL")].map(entry).into(),
-            samplers: [("euler", "Euler"), ("dpmpp-2m", "DPM++ 2M"), ("ddim", "DDIM")].map(entry).into(),
-            schedules: [("trailing", "Trailing"), ("karras", "Karras"), ("normal", "Normal")].map(entry).into(),
-        }
+        catalog()
     }
 
     fn devices(&self) -> Vec<Device> {
-        self.0.devices()
+        self.easel.devices()
     }
 
     fn open(&self, device: &str) -> Result<Box<dyn Engine>, Failure> {
-        Ok(Box::new(Canvas(self.0.open(device)?)))
+        Ok(Box::new(Canvas(self.easel.open(device)?)))
     }
 
     fn models(&self) -> Result<Vec<Model>, Failure> {
@@ -89,30 +98,33 @@ impl Host for Front {
             }
             Model { title: "Another one".into(), ..model }
         };
-        Ok(self.0.models()?.into_iter().map(own).collect())
+        let gone = self.gone.lock().unwrap();
+        Ok(self.easel.models()?.into_iter().filter(|model| !gone.contains(&model.name)).map(own).collect())
     }
 
     fn card(&self, model: Option<&str>) -> Result<Card, Failure> {
         let title = |card: Card| if model.is_none_or(|name| name == "demo") { card } else { Card { title: None, ..card } };
-        self.0.card(model).map(|_| title(card()))
+        self.easel.card(model).map(|_| title(card()))
     }
 
     fn count(&self, model: Option<&str>, texts: &[String]) -> Result<Vec<u32>, Failure> {
-        self.0.count(model, texts)
+        self.easel.count(model, texts)
     }
 
     fn pull(&self, source: &str, told: &mut dyn FnMut(Transfer) -> ControlFlow<()>) -> Result<(), Failure> {
         let slowly = source.contains("slow");
-        self.0.pull(source, &mut |transfer| {
+        self.easel.pull(source, &mut |transfer| {
             if slowly {
-                std::thread::sleep(std::time::Duration::from_millis(300));
+                std::thread::sleep(std::time::Duration::from_millis(600));
             }
             told(transfer)
         })
     }
 
     fn remove(&self, model: &str) -> Result<(), Failure> {
-        self.0.remove(model)
+        self.easel.remove(model)?;
+        self.gone.lock().unwrap().push(model.to_owned());
+        Ok(())
     }
 }
 
@@ -156,12 +168,10 @@ impl Engine for Canvas {
             asked.prompt.push_str(" slow:120");
         }
         let drawn = self.0.draw(&asked, care, watch)?;
-        let plain = |text: String| text.replacen(&asked.prompt, &request.prompt, 1);
-        Ok(Drawn {
-            settings: Request { prompt: request.prompt.clone(), ..drawn.settings },
-            parameters: drawn.parameters.into_iter().map(plain).collect(),
-            ..drawn
-        })
+        let settings = Request { prompt: request.prompt.clone(), ..drawn.settings };
+        let tools = Tools { model: card().title, ..Tools::default() };
+        let parameters = |(seed, _): &(u64, _)| infotext(&settings, *seed, &tools, &catalog()).to_string();
+        Ok(Drawn { parameters: drawn.pictures.iter().map(parameters).collect(), settings, ..drawn })
     }
 
     fn memory(&self) -> Memory {

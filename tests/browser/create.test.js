@@ -2,34 +2,10 @@
 // for both kinds of engine, as the page cannot tell a worker from a server.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
 import { faults } from "./access.js";
-import { browse, inTab, servePage } from "./page.js";
-import { serveRemote } from "./remote.js";
+import { both, WORKER } from "./both.js";
 
-let browser;
-const servers = {};
-
-before(async () => {
-  servers.worker = await servePage();
-  servers.server = await serveRemote();
-  browser = await browse();
-});
-
-after(async () => {
-  await browser?.close();
-  servers.worker?.close();
-  await servers.server?.close();
-});
-
-afterEach(async () => await servers.server.calm());
-
-// A test with each kind of engine, or with some.
-function onPage(name, body, { on = ["worker", "server"], ...options } = {}) {
-  for (const engine of on) test(`${name} (${engine})`, () => inTab(browser, servers[engine].address(), body, options));
-}
-
-const WORKER = { on: ["worker"] };
+const onPage = both();
 
 const finished = (tab, count) =>
   tab.page.waitForFunction((count) => document.querySelectorAll(".thumb").length === count, count, { timeout: 20_000 });
@@ -43,7 +19,7 @@ onPage("a first visit explains itself, and one press fetches the model and makes
   await tab.sees("128 × 128 · seed 1234");
   assert.equal(await tab.page.getByLabel("Prompt", { exact: true }).inputValue(), "a red circle above a blue square");
   await tab.sees("7 / 75");
-}, WORKER);
+}, WORKER("a server has its models"));
 
 onPage("each setting is a control, with the model's own value where the form has none", async (tab) => {
   await tab.load();
@@ -105,7 +81,7 @@ onPage("the seed after a batch is one that was not taken, and a comma is a point
 });
 
 onPage("the focus stays where the work is, and a key that is held is pressed once", async (tab) => {
-  const focused = async (id) => assert.equal(await tab.page.evaluate(() => document.activeElement.id), id);
+  const focused = async (id) => await tab.page.waitForFunction((id) => document.activeElement.id === id, id);
   await tab.load();
   await tab.panel("Create");
   await tab.page.locator("#param-steps").fill("7");
@@ -136,7 +112,7 @@ onPage("what is asked for while the model comes is made when it is there, each a
   await finished(tab, 2);
   await tab.button("Show: a fox, seed 1234").waitFor();
   await tab.button("Show: a hare, seed 1234").waitFor();
-}, WORKER);
+}, WORKER("a server has its models"));
 
 onPage("who stops the model does not want its pictures either", async (tab) => {
   await tab.panel("Models");
@@ -150,7 +126,7 @@ onPage("who stops the model does not want its pictures either", async (tab) => {
   await tab.page.locator(".easel").getByRole("button", { name: "Stop" }).click();
   await tab.sees("made on your own machine");
   assert.equal(await tab.page.locator(".queue-item").count(), 0);
-}, WORKER);
+}, WORKER("a server has its models"));
 
 onPage("jobs wait for each other, and each can be cancelled; Esc stops the one that runs", async (tab) => {
   await tab.load();
@@ -166,7 +142,7 @@ onPage("jobs wait for each other, and each can be cancelled; Esc stops the one t
   await tab.page.keyboard.press("Escape");
   await finished(tab, 1);
   await tab.sees("three");
-  assert.equal(await items.count(), 0);
+  await items.first().waitFor({ state: "detached" });
 });
 
 onPage("a job that fails says why, until it is put away", async (tab) => {
@@ -207,7 +183,8 @@ onPage("keys are told, the form and the theme last", async (tab) => {
   await tab.button("Theme: light").click();
   await tab.page.reload();
   await tab.page.locator('html[data-theme="dark"]').waitFor();
-  assert.equal(await tab.page.getByLabel("Prompt", { exact: true }).inputValue(), "a hare");
+  const prompt = await tab.page.getByLabel("Prompt", { exact: true }).elementHandle();
+  await tab.page.waitForFunction((prompt) => prompt.value === "a hare", prompt);
 });
 
 onPage("without WebGPU the page says which browsers have it, and fetches nothing", async (tab, context) => {
@@ -217,7 +194,7 @@ onPage("without WebGPU the page says which browsers have it, and fetches nothing
   await tab.generate("a fox");
   await tab.sees(/Chrome and Edge have it from version 113/);
   assert.equal(await tab.page.getByText("Loading").count(), 0);
-}, WORKER);
+}, WORKER("a server needs none of the browser's"));
 
 for (const [name, viewport, colorScheme] of [["phone", { width: 360, height: 780 }, "dark"], ["desk", { width: 1280, height: 800 }, "light"]]) {
   onPage(`nothing stands in anybody's way at work: ${name}, ${colorScheme}`, async (tab) => {

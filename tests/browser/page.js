@@ -154,11 +154,12 @@ export class Tab {
   }
 }
 
-// Does something in a tab of a context of its own; its console may say nothing but what `may` allows.
-export async function inTab(browser, address, body, { panel, may, ...options } = {}) {
+// Does something in a tab of a context of its own, which `prepare` makes ready; its console may say nothing but what `may` allows.
+export async function inTab(browser, address, body, { panel, may, prepare, ...options } = {}) {
   const context = await visit(browser, options);
-  const tab = await Tab.open(context, address, { panel });
   try {
+    await prepare?.(context);
+    const tab = await Tab.open(context, address, { panel });
     await body(tab, context);
     assert.deepEqual(tab.complaints.filter((words) => !may?.test(words)), []);
   } finally {

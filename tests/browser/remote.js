@@ -98,6 +98,16 @@ async function behind(command) {
     assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
     return text === "" ? undefined : JSON.parse(text);
   };
+  // Those at work end a moment after they are cancelled, and may leave pictures until then.
+  const calm = async () => {
+    await api("POST", "queue", { is_paused: false });
+    for (;;) {
+      const { items } = await api("GET", "jobs?state=waiting,running");
+      if (items.length === 0) return;
+      await Promise.all(items.map(({ id }) => api("DELETE", `jobs/${id}`).catch(() => {})));
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  };
   return {
     address: () => `${origin}/`,
     // Without the middleman: with the page that is built into the program.
@@ -125,10 +135,18 @@ async function behind(command) {
       await start(more);
     },
     // Empties the queue and lets it go on.
-    calm: async () => {
-      await api("POST", "queue", { is_paused: false });
-      const { items } = await api("GET", "jobs?state=waiting,running");
-      await Promise.all(items.map(({ id }) => api("DELETE", `jobs/${id}`).catch(() => {})));
+    calm,
+    // Leaves nothing of what was done: no jobs, pictures, collections and changed settings.
+    empty: async () => {
+      await calm();
+      for (;;) {
+        const { items } = await api("GET", "images?limit=500");
+        if (items.length === 0) break;
+        await api("POST", "images/delete", { ids: items.map(({ id }) => id) });
+      }
+      for (const { id } of (await api("GET", "collections")).items) await api("DELETE", `collections/${id}`);
+      const changed = (await api("GET", "settings")).items.filter(({ can_change, value, configured }) => can_change && value !== configured);
+      if (changed.length > 0) await api("PATCH", "settings", Object.fromEntries(changed.map(({ id }) => [id, null])));
     },
     close: async () => {
       middleman.close();

@@ -79,7 +79,7 @@ fn take_all(studio: Studio, files: &FileList) {
     let is_model = |file: &File| offers::kind(&file.name()) == Kind::Model;
     match files.as_slice() {
         [] => studio.complain("this is a folder or nothing that can be read: drop files"),
-        files if files.iter().filter(|file| is_model(file)).count() > 1 => {
+        files if studio.server.is_none() && files.iter().filter(|file| is_model(file)).count() > 1 => {
             studio.complain("these are several checkpoints, and only one can be loaded: drop a single file");
         }
         files => files.iter().for_each(|file| take(studio, file.clone())),
@@ -106,9 +106,12 @@ pub(super) fn take(studio: Studio, file: File) {
         (Kind::Foreign, ..) => {
             studio.complain(format!("\"{name}\" is a model in a format of other programs; get it as a single .safetensors file"));
         }
-        _ => studio.complain(format!(
-            "\"{name}\" is nothing that this page can use: it takes checkpoints (.safetensors), pictures with settings (.png) and \
-             settings (.json)"
-        )),
+        _ => {
+            let takes = match studio.server {
+                Some(_) => "pictures with settings (.png) and settings (.json)",
+                None => "checkpoints (.safetensors), pictures with settings (.png) and settings (.json)",
+            };
+            studio.complain(format!("\"{name}\" is nothing that this page can use: it takes {takes}"));
+        }
     }
 }

@@ -21,7 +21,7 @@ const WORDS: usize = 32;
 /// Which pictures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// With all these words in prompt, negative prompt, model, title or notes; the last one may be a beginning.
+    /// With all these words in prompt, negative prompt, model, title, notes or seed; the last one may be a beginning.
     pub search: Option<String>,
     /// That somebody likes, or does not.
     pub is_favourite: Option<bool>,

@@ -31,24 +31,24 @@ CREATE INDEX images_by_bytes ON images (bytes); -- their sum is asked for every 
 
 -- The words of a picture. The prefix index is for the word that is being typed.
 CREATE VIRTUAL TABLE images_words USING fts5 (
-    prompt, negative, model, title, notes,
+    prompt, negative, model, title, notes, seed,
     content = 'images', content_rowid = 'id',
     tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
 );
 
 CREATE TRIGGER images_words_insert AFTER INSERT ON images BEGIN
-    INSERT INTO images_words (rowid, prompt, negative, model, title, notes)
-    VALUES (new.id, new.prompt, new.negative, new.model, new.title, new.notes);
+    INSERT INTO images_words (rowid, prompt, negative, model, title, notes, seed)
+    VALUES (new.id, new.prompt, new.negative, new.model, new.title, new.notes, new.seed);
 END;
 CREATE TRIGGER images_words_delete AFTER DELETE ON images BEGIN
-    INSERT INTO images_words (images_words, rowid, prompt, negative, model, title, notes)
-    VALUES ('delete', old.id, old.prompt, old.negative, old.model, old.title, old.notes);
+    INSERT INTO images_words (images_words, rowid, prompt, negative, model, title, notes, seed)
+    VALUES ('delete', old.id, old.prompt, old.negative, old.model, old.title, old.notes, old.seed);
 END;
 CREATE TRIGGER images_words_update AFTER UPDATE OF prompt, negative, model, title, notes ON images BEGIN
-    INSERT INTO images_words (images_words, rowid, prompt, negative, model, title, notes)
-    VALUES ('delete', old.id, old.prompt, old.negative, old.model, old.title, old.notes);
-    INSERT INTO images_words (rowid, prompt, negative, model, title, notes)
-    VALUES (new.id, new.prompt, new.negative, new.model, new.title, new.notes);
+    INSERT INTO images_words (images_words, rowid, prompt, negative, model, title, notes, seed)
+    VALUES ('delete', old.id, old.prompt, old.negative, old.model, old.title, old.notes, old.seed);
+    INSERT INTO images_words (rowid, prompt, negative, model, title, notes, seed)
+    VALUES (new.id, new.prompt, new.negative, new.model, new.title, new.notes, new.seed);
 END;
 
 CREATE TABLE collections (

@@ -184,7 +184,9 @@ impl Gallery {
 
     /// Brings removed pictures back.
     fn bring_back(self, ids: &[u64]) {
-        let is_late = ids.iter().any(|id| self.record_untracked(*id).is_none());
+        let binned = self.shop.map(|shop| self.unbin(shop, ids)).unwrap_or_default();
+        let known = ids.iter().filter(|id| self.record_untracked(**id).is_some()).count();
+        let is_late = binned + known < ids.len();
         self.change(ids, |record| record.removed_at = None);
         if is_late {
             self.studio.complain("it is too late: the pictures are gone");
@@ -235,6 +237,28 @@ impl Gallery {
     pub fn found(self, query: &Query) -> Vec<u64> {
         let fits = |record: &Record| record.is_shown() && (self.shop.is_some() || query.matches(record));
         self.records.with(|records| records.iter().filter(|record| fits(record)).map(|record| record.id).collect())
+    }
+
+    /// How many pictures a search has found, and how many there are. Those that were removed do not count.
+    pub fn counts(self, found: usize) -> (usize, usize) {
+        let (shown, removed) = self.records.with(|records| {
+            let shown = records.iter().filter(|record| record.is_shown()).count();
+            (shown, records.len() - shown)
+        });
+        let Some(shop) = self.shop else { return (found, shown) };
+        // The list has come in part only.
+        let number = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
+        let all = number(shop.whole.get()).map_or(shown, |all| all.saturating_sub(removed + shop.bin.with(HashMap::len)));
+        (number(shop.total.get()).map_or(found, |total| total.saturating_sub(removed)), all)
+    }
+
+    /// All that is known of a picture: a server's lists tell a part only.
+    pub async fn whole(self, id: u64) -> Result<Arc<Record>, String> {
+        let known = self.record_untracked(id).ok_or_else(|| StoreError::Missing.to_string())?;
+        match self.shop {
+            Some(shop) if known.is_sketch() => self.details(shop, id).await,
+            _ => Ok(known),
+        }
     }
 
     /// Which pictures go if no more than `keep` are kept.

@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use serde_json::json;
 use wasm_bindgen_futures::spawn_local;
 
-use super::{Gallery, Shelf, now, url};
+use super::{Gallery, Shelf, StoreError, now, url};
 use crate::gallery::{BIN_TIME, Query, Record};
 use crate::page::server::Server;
 use crate::page::server::api::{self, Trouble};
@@ -34,6 +34,10 @@ pub struct Shop {
     pub next: RwSignal<Option<Cursor>>,
     /// How many pictures there are in all parts of the list.
     pub total: RwSignal<Option<u64>>,
+    /// How many there are, whatever is looked for.
+    pub whole: RwSignal<Option<u64>>,
+    /// Pictures that were removed and are not in the list, as something else is looked for: they can be brought back all the same.
+    pub bin: RwSignal<HashMap<u64, Arc<Record>>>,
     /// Which search it is; what others still find is not shown.
     nth: StoredValue<u64>,
     /// The SHA-256 of pictures' files, by their numbers.
@@ -49,6 +53,8 @@ impl Shop {
             collections: RwSignal::new(Vec::new()),
             next: RwSignal::new(None),
             total: RwSignal::new(None),
+            whole: RwSignal::new(None),
+            bin: RwSignal::new(HashMap::new()),
             nth: StoredValue::new(0),
             hashes: StoredValue::default(),
             is_coming: StoredValue::new(false),
@@ -79,6 +85,16 @@ impl Shop {
 
     async fn part(self, after: Option<&Cursor>) -> Result<Part<Image>, Trouble> {
         self.server.heard(api::get(&self.path(after)).await)
+    }
+
+    /// Asks how many pictures there are, unless the list has told.
+    async fn ask_whole(self) {
+        if self.query.with_untracked(Query::is_empty) {
+            return self.whole.set(self.total.get_untracked());
+        }
+        if let Ok(part) = self.server.heard(api::get::<Part<Image>>("images?limit=1&count=true").await) {
+            self.whole.set(part.total);
+        }
     }
 }
 
@@ -149,6 +165,7 @@ impl Gallery {
                     shop.next.set(part.next.clone());
                 }
                 self.take(part.items, &old, |records| records.extend(rest));
+                shop.ask_whole().await;
                 self.shelf.set(Shelf::Ready);
             }
             Err(trouble) if trouble.is_passing() => {}
@@ -182,11 +199,12 @@ impl Gallery {
 
     /// Takes a part of the list in; what was known of its pictures beyond that is kept.
     fn take(self, images: Vec<Image>, old: &[Arc<Record>], complete: impl FnOnce(&mut Vec<Arc<Record>>)) {
-        let known: HashMap<u64, &Arc<Record>> = old.iter().map(|record| (record.id, record)).collect();
-        if let Some(shop) = self.shop {
-            let hashes = images.iter().map(|image| (image.id, image.sha256.clone()));
-            shop.hashes.update_value(|known| known.extend(hashes));
-        }
+        let Some(shop) = self.shop else { return };
+        let mut bin = shop.bin.get_untracked();
+        let mut known: HashMap<u64, Arc<Record>> = old.iter().map(|record| (record.id, Arc::clone(record))).collect();
+        known.extend(images.iter().filter_map(|image| bin.remove_entry(&image.id)));
+        let hashes = images.iter().map(|image| (image.id, image.sha256.clone()));
+        shop.hashes.update_value(|known| known.extend(hashes));
         self.named.update(|named| named.extend(images.iter().map(|image| (image.sha256.clone(), image.id))));
         let mut records: Vec<_> = images
             .into_iter()
@@ -207,32 +225,50 @@ impl Gallery {
         complete(&mut records);
         let mut seen = std::collections::HashSet::new();
         records.retain(|record| seen.insert(record.id));
+        let removed = old.iter().filter(|record| !record.is_shown() && !seen.contains(&record.id));
+        bin.extend(removed.map(|record| (record.id, Arc::clone(record))));
         if *old != *records {
             self.records.set(records);
         }
+        if shop.bin.with_untracked(|known| *known != bin) {
+            shop.bin.set(bin);
+        }
     }
 
-    /// Sees to it that all is known of a picture that is looked at: lists tell a part only.
-    pub fn know(self, id: u64) {
-        let Some(shop) = self.shop else { return };
-        if self.record_untracked(id).is_none_or(|record| !record.parameters.is_empty() || !record.request.is_null()) {
-            return;
+    /// Takes pictures that are not in the list out of the bin, and asks for the list again; returns how many there were.
+    pub(super) fn unbin(self, shop: Shop, ids: &[u64]) -> usize {
+        let take = |bin: &mut HashMap<u64, Arc<Record>>| ids.iter().filter(|id| bin.remove(id).is_some()).count();
+        let taken = shop.bin.try_update(take).unwrap_or_default();
+        if taken > 0 {
+            spawn_local(self.seek(shop, true));
         }
+        taken
+    }
+
+    /// Sees to it that all is known of a picture that is looked at.
+    pub fn know(self, id: u64) {
         spawn_local(async move {
-            if let Ok(details) = shop.server.heard(api::get::<Details>(&format!("images/{id}")).await) {
-                let fill = |record: &mut Record| {
-                    record.parameters.clone_from(&details.parameters);
-                    record.request = details.settings.clone();
-                };
-                self.alter(&[id], fill);
-            }
+            // Who wants to use it hears why that is not so.
+            let _ = self.whole(id).await;
         });
+    }
+
+    /// Asks for what the list does not tell of a picture.
+    pub(super) async fn details(self, shop: Shop, id: u64) -> Result<Arc<Record>, String> {
+        let found = shop.server.heard(api::get::<Details>(&format!("images/{id}")).await);
+        let details = found.map_err(|trouble| trouble.failure().message)?;
+        let fill = |record: &mut Record| {
+            record.parameters.clone_from(&details.parameters);
+            record.request = details.settings.clone();
+        };
+        self.alter(&[id], fill);
+        self.record_untracked(id).ok_or_else(|| StoreError::Missing.to_string())
     }
 
     /// Tells the server whether a picture is a favourite.
     pub(super) fn tell_favourite(self, shop: Shop, id: u64, favourite: bool) {
         spawn_local(async move {
-            let told = api::tell("PATCH", &format!("images/{id}"), &json!({ "is_favourite": favourite })).await;
+            let told = api::tell_at_last("PATCH", &format!("images/{id}"), &json!({ "is_favourite": favourite })).await;
             if let Err(trouble) = shop.server.heard(told) {
                 self.alter(&[id], |record| record.favourite = !favourite);
                 self.studio.complain(trouble.failure().message);
@@ -245,22 +281,37 @@ impl Gallery {
         let Some(shop) = self.shop else { return };
         let now = now();
         let is_spent = |record: &Record| record.removed_at.is_some_and(|at| age < BIN_TIME || now.abs_diff(at) >= age);
-        let gone: Vec<u64> = self
+        let mut gone: Vec<u64> = self
             .records
             .with_untracked(|records| records.iter().filter(|record| is_spent(record)).map(|record| record.id).collect());
+        shop.bin.with_untracked(|bin| gone.extend(bin.values().filter(|record| is_spent(record)).map(|record| record.id)));
         for id in gone {
             spawn_local(async move {
                 match shop.server.heard(api::delete_at_last(&format!("images/{id}")).await) {
-                    Ok(()) | Err(Trouble::Refused { status: 404, .. }) => {
-                        self.records.update(|records| records.retain(|record| record.id != id));
-                    }
+                    Ok(()) | Err(Trouble::Refused { status: 404, .. }) => self.strike(shop, id),
                     Err(trouble) => {
                         self.alter(&[id], |record| record.removed_at = None);
+                        self.unbin(shop, &[id]);
                         self.studio.complain(trouble.failure().message);
                     }
                 }
             });
         }
+    }
+
+    /// A picture is gone for good.
+    fn strike(self, shop: Shop, id: u64) {
+        let less = |count: &mut Option<u64>| *count = count.map(|count| count.saturating_sub(1));
+        if self.record_untracked(id).is_some() {
+            self.records.update(|records| records.retain(|record| record.id != id));
+            shop.total.update(less);
+        }
+        shop.bin.update(|bin| {
+            bin.remove(&id);
+        });
+        shop.whole.update(less);
+        // The server may have counted without it before.
+        self.seek_soon(shop, SOON);
     }
 
     /// Saves pictures: one as it is, several in one archive.

@@ -77,6 +77,12 @@ pub async fn tell(method: &str, path: &str, body: &impl Serialize) -> Result<(),
     send(method, path, body, None).await.map(|_| ())
 }
 
+/// Tells something even if the page goes meanwhile.
+pub async fn tell_at_last(method: &str, path: &str, body: &impl Serialize) -> Result<(), Trouble> {
+    let body = serde_json::to_string(body).ok();
+    fetch(method, path, &lasting(request(body, None)?)).await.map(|_| ())
+}
+
 /// Deletes something.
 pub async fn delete(path: &str) -> Result<(), Trouble> {
     send("DELETE", path, None, None).await.map(|_| ())
@@ -84,10 +90,14 @@ pub async fn delete(path: &str) -> Result<(), Trouble> {
 
 /// Deletes something even if the page goes meanwhile.
 pub async fn delete_at_last(path: &str) -> Result<(), Trouble> {
-    let request = RequestInit::new();
+    fetch("DELETE", path, &lasting(request(None, None)?)).await.map(|_| ())
+}
+
+/// The same request, which the browser sees to even without the page.
+fn lasting(request: RequestInit) -> RequestInit {
     // Not all browsers know it; there the page has to stay.
     let _ = js_sys::Reflect::set(&request, &"keepalive".into(), &JsValue::TRUE);
-    fetch("DELETE", path, &request).await.map(|_| ())
+    request
 }
 
 /// Fetches a file.
@@ -118,6 +128,10 @@ pub fn address(path: &str) -> String {
 }
 
 async fn send(method: &str, path: &str, body: Option<String>, key: Option<&str>) -> Result<Response, Trouble> {
+    fetch(method, path, &request(body, key)?).await
+}
+
+fn request(body: Option<String>, key: Option<&str>) -> Result<RequestInit, Trouble> {
     let request = RequestInit::new();
     let headers = Headers::new().map_err(|_| Trouble::Offline)?;
     // Both fail for names and values that are none, and these are.
@@ -130,7 +144,7 @@ async fn send(method: &str, path: &str, body: Option<String>, key: Option<&str>)
         let _ = headers.set("idempotency-key", key);
     }
     request.set_headers(&headers);
-    fetch(method, path, &request).await
+    Ok(request)
 }
 
 async fn fetch(method: &str, path: &str, request: &RequestInit) -> Result<Response, Trouble> {

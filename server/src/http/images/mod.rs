@@ -67,7 +67,7 @@ pub struct Images {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Which {
-    /// With all these words in prompt, negative prompt, model, title or notes; the last may be the beginning of one.
+    /// With all these words in prompt, negative prompt, model, title, notes or seed; the last may be the beginning of one.
     #[param(example = "lighthouse at du", max_length = 1000)]
     pub q: Option<String>,
     /// Favourites, or all others.

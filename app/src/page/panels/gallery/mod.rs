@@ -78,11 +78,8 @@ pub fn Gallery() -> impl IntoView {
         query.track();
         pages.set(1);
     });
-    let all = Memo::new(move |_| {
-        let count = kept.records.with(|records| records.iter().filter(|record| record.is_shown()).count());
-        // A server tells what it has found, and not what there is beside.
-        if kept.shop.is_some() && !query.with(Query::is_empty) { count.max(1) } else { count }
-    });
+    let counts = Memo::new(move |_| kept.counts(shown.with(Vec::len)));
+    let all = Memo::new(move |_| counts.get().1);
     let page = move || {
         let most = if kept.shop.is_some() { usize::MAX } else { pages.get() * PAGE };
         shown.with(|shown| shown.iter().copied().take(most).collect::<Vec<_>>())
@@ -138,7 +135,7 @@ pub fn Gallery() -> impl IntoView {
     };
     view! {
         <div class="gallery" on:keydown=keys>
-            <Head hall text favourites collection all />
+            <Head hall text favourites collection counts />
             <Loose />
             {body}
             <Chosen hall collection />
@@ -154,25 +151,14 @@ fn Head(
     text: RwSignal<String>,
     favourites: RwSignal<bool>,
     collection: RwSignal<Option<u64>>,
-    all: Memo<usize>,
+    counts: Memo<(usize, usize)>,
 ) -> impl IntoView {
     let kept = Kept::here();
-    let count = move || {
-        if let Some(shop) = kept.shop {
-            let shown = hall.shown.with(Vec::len);
-            return match shop.total.get().and_then(|total| usize::try_from(total).ok()).unwrap_or(shown) {
-                0 => String::new(),
-                1 => "1 picture".to_owned(),
-                all => format!("{all} pictures"),
-            };
-        }
-        let (shown, all) = (hall.shown.with(Vec::len), all.get());
-        match (shown, all) {
-            (_, 0) => String::new(),
-            (1, 1) => "1 picture".to_owned(),
-            (shown, all) if shown == all => format!("{all} pictures"),
-            (shown, all) => format!("{shown} of {all} pictures"),
-        }
+    let count = move || match counts.get() {
+        (_, 0) => String::new(),
+        (1, 1) => "1 picture".to_owned(),
+        (shown, all) if shown == all => format!("{all} pictures"),
+        (shown, all) => format!("{shown} of {all} pictures"),
     };
     let choose = move || {
         hall.choosing.update(|choosing| *choosing = !*choosing);
@@ -198,7 +184,7 @@ fn Head(
                 <h1>"Gallery"</h1>
                 <p class="hint figures" aria-live="polite">{count}</p>
             </div>
-            <div class="gallery-tools" class:is-idle=move || all.get() == 0>
+            <div class="gallery-tools" class:is-idle=move || counts.get().1 == 0>
                 <label class="gallery-search">
                     <span class="unseen">"Search prompts, models and seeds"</span>
                     <Glyph icon=MAGNIFYING_GLASS />

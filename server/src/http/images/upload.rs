@@ -8,7 +8,6 @@ use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::StreamExt;
 
 use super::told;
@@ -18,7 +17,7 @@ use crate::events::News;
 use crate::http::{ApiError, schema};
 use crate::images::rows::{self, Details};
 use crate::images::upload::{decode, inspect};
-use crate::images::{Made, store::Stored};
+use crate::images::{Made, Reception, store::Stored};
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(120);
@@ -51,31 +50,27 @@ pub struct Form {
     (status = 413, description = "it is too large", body = schema::Problem),
     (status = 415, description = "it is no picture", body = schema::Problem),
     (status = 422, description = "it has too many pixels, or is damaged", body = schema::Problem),
-    (status = 503, description = "others are sending theirs; `Retry-After` says when to try again", body = schema::Problem),
+    (status = 503, description = "too many are on their way; `Retry-After` says when to try again", body = schema::Problem),
     (status = 507, description = "no room is left on the disk", body = schema::Problem)))]
 pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, ApiError> {
     caller.needs(Scope::Generate)?;
     // Uploads wait here before a byte of them is read.
-    let reception = reception(&app).await?;
+    let reception = reception(&app, &caller).await?;
     let body = tokio::time::timeout(BODY_TIME, body(&app, request)).await.map_err(|_| {
         let message = format!("the picture took longer than {} s to arrive", BODY_TIME.as_secs());
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
     })??;
+    let place = reception.arrived();
     let turn = app.images.turn().await;
     let details = app
         .blocking(move |app| {
-            let _places = (reception, turn);
+            let _places = (place, turn);
             let picture = decode(&body)?;
             let catalog = app.host.catalog();
             let origin = inspect(&body, &catalog)?.origin(&catalog);
             drop(body);
-            let made = Made {
-                job: None,
-                seed: origin.seed,
-                model: &origin.model,
-                settings: &origin.settings,
-                parameters: &origin.parameters,
-            };
+            let made =
+                Made { seed: origin.seed, model: &origin.model, settings: &origin.settings, parameters: &origin.parameters };
             let Stored { image, remark, .. } = app.images.put(&picture, &made)?;
             if let Some(remark) = remark {
                 tracing::warn!("{remark}");
@@ -98,10 +93,11 @@ pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Requ
 /// Room for what comes with a large body, as long as it is kept.
 ///
 /// # Errors
-/// 503 if others take long with theirs.
-pub(in crate::http) async fn reception(app: &App) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-    tokio::time::timeout(RECEPTION_TIME, app.images.reception()).await.map_err(|_| {
-        let message = "others are sending pictures, as many as may at the same time; try again in a few seconds";
+/// 503 if others, or he himself with others of his, take long.
+pub(in crate::http) async fn reception(app: &App, caller: &Caller) -> Result<Reception, ApiError> {
+    let entered = tokio::time::timeout(RECEPTION_TIME, app.images.reception(&caller.client)).await;
+    entered.ok().flatten().ok_or_else(|| {
+        let message = "as many pictures are on their way here as may be at the same time; try again in a few seconds";
         ApiError { retry_secs: Some(5), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) }
     })
 }

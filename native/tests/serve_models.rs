@@ -9,7 +9,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::hub::{Hub, REPO, Trick, is_whole, model};
 use common::served::Served;
@@ -85,7 +86,7 @@ fn follow(address: &str) -> Receiver<Value> {
     let (tell, told) = channel();
     let agent: ureq::Agent = ureq::Agent::config_builder().build().into();
     let stream = agent.get(format!("{address}/api/v1/events")).call().unwrap().into_body().into_reader();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             let news = line.strip_prefix("data:").and_then(|text| serde_json::from_str(text.trim()).ok());
             if news.is_some_and(|news: Value| tell.send(news).is_err()) {
@@ -165,8 +166,9 @@ fn what_cannot_be_fetched_is_said_in_a_sentence() {
     for (source, words) in [
         ("tester/nothing".to_owned(), "there is no such repository"),
         (format!("{REPO}@nothing:x.safetensors"), "x.safetensors"),
-        (place.hub.url("x/nothing.safetensors"), "there is no such file"),
-        ("http://127.0.0.1:9/x.safetensors".to_owned(), "cannot be reached"),
+        // Not even whether something is there: a server must not be sent to look around in its own network.
+        (place.hub.url(UNET), "is not gone to: it is an address of this machine or of a private network"),
+        ("http://127.0.0.1:9/x.safetensors".to_owned(), "is not gone to"),
         ("http://169.254.169.254/x.safetensors".to_owned(), "is not gone to"),
         ("file:///etc/passwd".to_owned(), "OWNER/NAME"),
         ("nonsense".to_owned(), "OWNER/NAME"),
@@ -189,14 +191,18 @@ fn models_of_the_own_folder_are_removed_and_no_others() {
             copy(&golden_model("sd15"), &home.join(folder));
         }
     });
-    // A file by its address lands in that folder.
-    let url = place.hub.url(UNET);
-    assert_eq!(place.pull(&url).0, 202);
-    let last = place.followed(&url).pop().unwrap();
-    assert_eq!(last["done"], json!(true), "{last}");
+    // What is fetched beside the server lands in that folder as well, and is seen soon.
+    let mut command = place.hub.command(&place.home);
+    let pulled = command.env("ENCAUSTIC_HOME", place.home.join("own")).args(["pull", &place.hub.url(UNET)]).output().unwrap();
+    assert!(pulled.status.success(), "{pulled:?}");
     let own = place.home.join("own/models");
     let file = own.join("diffusion_pytorch_model.safetensors");
     assert_eq!(fs::read(&file).unwrap(), model()[UNET]);
+    let begun = Instant::now();
+    while place.listed("diffusion_pytorch_model").is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not seen");
+        thread::sleep(Duration::from_millis(50));
+    }
 
     // A job draws with it: its files stay where they are.
     let job = place.drawn("tiny", 1000);

@@ -116,9 +116,12 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
     }
     DefaultBodyLimit::max(most.saturating_add(FRAME)).apply(&mut request);
     if kind == "multipart/form-data" {
-        let mut form = Multipart::from_request(request, &()).await.map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {}", error.body_text()))
-        })?;
+        let wrong = |what: &str| ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {what}"));
+        if !has_boundary(request.headers()) {
+            drain(request.into_body()).await;
+            return Err(wrong("its `Content-Type` names no boundary"));
+        }
+        let mut form = Multipart::from_request(request, &()).await.map_err(|error| wrong(&error.body_text()))?;
         let part = part(&mut form, most, too_large).await;
         // What comes behind it, within the limit of the body; an error is an end as well.
         let rest = async { while let Ok(Some(_)) = form.next_field().await {} };
@@ -149,6 +152,12 @@ fn declared(headers: &HeaderMap) -> (String, Option<u64>) {
     let told = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = told(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     (kind, told(header::CONTENT_LENGTH).parse().ok())
+}
+
+/// Whether the content type says what stands between the parts of a form.
+fn has_boundary(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().contains("boundary=")
 }
 
 /// The first part of a form that is a file, or is called `image`.

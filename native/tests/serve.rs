@@ -164,11 +164,27 @@ impl Dice {
     }
 }
 
+/// With the settings that everybody has.
+#[test]
+fn a_job_outlives_the_ends_of_its_server() {
+    let folder = scratch("serve-outlives");
+    let mut served = Served::start(&folder, &[]);
+    let job = served.job(&json!({"request": {"prompt": PROMPT, "seed": 4, "steps": 60}}));
+    for _ in 0..5 {
+        served.until(job, &["running"]);
+        served.kill();
+        served = Served::start(&folder, &[]);
+    }
+    let ended = served.ended(job);
+    assert_eq!((&ended["state"], &ended["crashes"], &ended["attempts"]), (&json!("finished"), &json!(5), &json!(6)), "{ended}");
+}
+
 /// Kills the server again and again while jobs are submitted and drawn. Whoever is not answered asks again under the same key.
 fn killed(name: &str, kills: u32, jobs: usize) {
     let folder = scratch(name);
     let (mut dice, mut numbers, mut left) = (Dice(7), Vec::new(), kills);
-    let start = || Served::start(&folder, &["--attempts", "1000", "--log-level", "error"]);
+    // So many ends look like a job's own fault; that they are not is known here alone.
+    let start = || Served::start(&folder, &["--crashes", "1000", "--log-level", "error"]);
     let mut served = start();
     while left > 0 || numbers.len() < jobs {
         let until = Instant::now() + Duration::from_millis(dice.below(400));

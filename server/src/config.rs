@@ -98,13 +98,19 @@ config! {
         capacity: u64 = 1000;
         /// For how many seconds a job may run.
         timeout_secs: u32 = 3600;
+        /// For how many seconds a device may take to stop a job whose time is over or that was cancelled; then the job is ended
+        /// without it. Neither a step nor the loading of a model can be broken off.
+        hang_secs: u32 = 30;
         /// For how many seconds running jobs may go on when the server is asked to end; then they are begun again at the next
         /// start.
         shutdown_secs: u32 = 30;
         /// How many jobs for the model that is loaded may come before one for another; 0 for strict order.
         look_ahead: u32 = 8;
-        /// After how many tries that ended with the death of their worker, or of the whole server, a job is given up.
+        /// After how many tries that ended with the loss of their device a job is given up.
         attempts: u32 = 3;
+        /// After how many deaths of the whole server while it ran a job is held to be their cause, and given up. From the second
+        /// on it runs alone, so that no other job is held to be the cause.
+        crashes: u32 = 10;
         /// For how many hours an idempotency key stands for its job.
         keep_keys_hours: u32 = 24;
         /// After how many days ended jobs are forgotten; 0 for never. Their pictures stay.

@@ -100,6 +100,8 @@ pub struct Job {
     pub ahead: Option<u32>,
     /// How often a worker has begun it.
     pub attempts: u32,
+    /// How many of these tries ended with the death of the whole server.
+    pub crashes: u32,
     /// The device that works on it or did so last.
     pub device: Option<String>,
     /// When it was taken in.

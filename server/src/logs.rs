@@ -180,6 +180,7 @@ mod tests {
             state: State::Running,
             ahead: None,
             attempts: 1,
+            crashes: 0,
             device: None,
             created: 0,
             started: None,

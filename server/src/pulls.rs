@@ -16,6 +16,8 @@ use crate::time::Millis;
 
 /// How many may be on their way at once.
 const MOST: usize = 3;
+/// What the names of models on the hub begin with.
+const HUB: &str = "hf:";
 /// How often followers hear of one.
 const PACE: Duration = Duration::from_millis(200);
 
@@ -63,6 +65,11 @@ impl Pulls {
         let mut pulls: Vec<Pull> = self.lock().values().map(|running| running.pull.clone()).collect();
         pulls.sort_by_key(|pull| pull.since);
         pulls
+    }
+
+    /// Whether the model of this name is on its way.
+    pub fn is_on_its_way(&self, model: &str) -> bool {
+        self.lock().keys().any(|source| plain(source) == plain(model))
     }
 
     /// Sends one on its way.
@@ -120,6 +127,16 @@ impl Pulls {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a name is that of a model on the hub.
+pub fn is_on_hub(model: &str) -> bool {
+    model.starts_with(HUB)
+}
+
+/// A model of the hub may be asked for with and without its scheme.
+fn plain(name: &str) -> &str {
+    name.strip_prefix(HUB).unwrap_or(name)
 }
 
 /// Takes the entry out, however the thread ends.

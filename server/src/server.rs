@@ -16,7 +16,7 @@ use crate::db::{Db, DbError};
 use crate::events::Hub;
 use crate::host::Host;
 use crate::images::{Store, StoreError};
-use crate::pulls::Pulls;
+use crate::pulls::{self, Pulls};
 use crate::queue::sqlite::{Rules, SqliteQueue, last_event};
 use crate::queue::{Queue, QueueError};
 use crate::settings::Settings;
@@ -152,6 +152,7 @@ impl Server {
             tokio::spawn(http::serve_apart(listener, app.clone()));
         }
         let serving = tokio::spawn(http::serve(listener, app.clone()));
+        fetch_usual(&app).await;
         Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })
     }
@@ -164,11 +165,26 @@ impl Server {
     /// Ends it: no job is begun any more, those that run have `shutdown_secs` to finish, or are put back into the queue.
     pub async fn stop(self) {
         let patience = Duration::from_secs(self.app.settings.now().shutdown_secs.into());
+        let last_step = Duration::from_secs(self.app.config.hang_secs.into());
         let crew = Arc::clone(&self.app.crew);
         // Whoever follows still hears how the last job ends. A panic in there leaves the jobs for the next start.
-        let _ = tokio::task::spawn_blocking(move || crew.stop(patience)).await;
+        let _ = tokio::task::spawn_blocking(move || crew.stop(patience, last_step)).await;
         let _ = self.stop.send(true);
         self.app.pulls.stop_all();
         let _ = self.serving.await;
+    }
+}
+
+/// Sends the usual model on its way if it is one of the hub's and not here: jobs for it wait, and see how it comes.
+async fn fetch_usual(app: &App) {
+    let Some(model) = app.config.model.clone().filter(|model| pulls::is_on_hub(model)) else { return };
+    let (host, name) = (Arc::clone(&app.host), model.clone());
+    let is_there = tokio::task::spawn_blocking(move || host.card(Some(&name)).is_ok()).await.unwrap_or(false);
+    if is_there {
+        return;
+    }
+    match app.pulls.start(app, model.clone()) {
+        Ok(_) => tracing::info!("{model} is not here yet and is fetched"),
+        Err(error) => tracing::error!("{model}: {error}"),
     }
 }

@@ -83,7 +83,8 @@ pub(super) struct Chosen {
 /// The model that a name means; `usual` is what whoever started the server takes for the usual one, which may be a path.
 pub(super) fn choose(wanted: Option<&str>, usual: Option<&str>) -> Result<Chosen, Failure> {
     let name = wanted.or(usual).unwrap_or(demo::NAME);
-    let (name, files) = if Some(name) == usual {
+    // One of the hub's that is not here is fetched by the server, where everybody sees it, and not in the middle of a job.
+    let (name, files) = if Some(name) == usual && !name.starts_with(pull::address::SCHEME) {
         (name.to_owned(), pull::find(Some(name), encaustic_engine::weights::Precision::Half)?)
     } else {
         named(name)?

@@ -12,6 +12,7 @@ CREATE TABLE jobs (
     passed       INTEGER NOT NULL DEFAULT 0, -- how many jobs from behind it were begun before it, for their model's sake
     not_before   INTEGER NOT NULL,
     attempts     INTEGER NOT NULL DEFAULT 0,
+    crashes      INTEGER NOT NULL DEFAULT 0, -- how many of the attempts ended with their worker's death
     claims       INTEGER NOT NULL DEFAULT 0, -- the fencing number: rises with every claim
     device       TEXT,
     lease_until  INTEGER,

@@ -32,7 +32,7 @@ pub struct Rules {
     /// How many jobs for a loaded model may come before one that has waited longer, and how far ahead they are looked for.
     pub look_ahead: u32,
     /// After so many tries that ended with the death of their worker, a job is given up.
-    pub attempts: u32,
+    pub crashes: u32,
     /// How long a claim holds without a sign of life.
     pub lease_ms: Millis,
     /// How long an idempotency key stands for its job.
@@ -52,7 +52,7 @@ impl From<&Config> for Rules {
         Self {
             capacity: config.capacity,
             look_ahead: config.look_ahead,
-            attempts: config.attempts.max(1),
+            crashes: config.crashes.max(1),
             lease_ms: LEASE_MS,
             keep_keys_ms: Millis::from(config.keep_keys_hours) * 3_600_000,
             usual_model: config.model.clone().unwrap_or_else(|| "demo".to_owned()),

@@ -50,17 +50,16 @@ pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Cl
     logs::prompt(&app.config, &job);
     app.metrics.busy(&name, true);
     let begun = Instant::now();
-    let seat = Seat { app, name: &name, hold: app.crew.holds.add(token) };
+    let timeout = job.wish.timeout_secs.unwrap_or(app.settings.now().timeout_secs);
+    let seat = Seat { app, name: &name, hold: app.crew.holds.add(token, &name, timeout) };
     let hold = &seat.hold;
     app.crew.live.begin(job.id, name.clone());
-    let timeout = job.wish.timeout_secs.unwrap_or(app.settings.now().timeout_secs);
-    let deadline = (timeout > 0).then(|| begun + Duration::from_secs(timeout.into()));
-    let mut follow = Follow::new(app, desk, hold, deadline, job.wish.request.batch.max(1));
+    let mut follow = Follow::new(app, desk, hold, job.wish.request.batch.max(1));
     // What is left behind by a panic is the engine's, and that is dropped.
     let pictures = catch_unwind(AssertUnwindSafe(|| pictures(app, desk, engine, &job, hold, &mut follow)));
     let pictures = pictures.unwrap_or_else(|panic| Err(Stop::Broken(broke_down(panic.as_ref()))));
     let place = follow.place();
-    let after = finish(app, desk, &job, hold, pictures, (timeout, &place));
+    let after = finish(app, desk, &job, hold, pictures, &place);
     app.metrics.memory(&name, desk.standing().memory);
     tracing::debug!(seconds = begun.elapsed().as_secs_f64(), "over");
     after
@@ -92,6 +91,7 @@ fn pictures(
 ) -> Result<Vec<NewImage>, Stop> {
     desk.set(Doing::Loading { job: job.id });
     let wanted = job.wish.model.as_deref().or(app.config.model.as_deref());
+    wait_for(app, hold, follow, wanted)?;
     let loaded = load(app, desk, engine, wanted)?;
     app.crew.live.change(job.id, |glance| glance.model = Some(loaded.name.clone()));
     if follow.has_to_end() {
@@ -127,6 +127,21 @@ fn pictures(
     }
     desk.set_memory(engine.memory());
     Ok(images)
+}
+
+/// Waits for a model that is on its way into the library.
+fn wait_for(app: &App, hold: &Hold, follow: &mut Follow<'_>, model: Option<&str>) -> Result<(), Stop> {
+    let is_on_its_way = || model.is_some_and(|model| app.pulls.is_on_its_way(model));
+    if is_on_its_way() {
+        remark(app, hold, "Its model is on its way into the library and is waited for.");
+    }
+    while is_on_its_way() {
+        if follow.has_to_end() {
+            return Err(Stop::Asked(follow.why.unwrap_or(Why::Lost)));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 fn load(app: &App, desk: &Desk, engine: &mut dyn Engine, wanted: Option<&str>) -> Result<Loaded, Stop> {
@@ -187,14 +202,7 @@ fn keep(app: &App, hold: &Hold, loaded: &Loaded, drawn: Drawn, images: &mut Vec<
 }
 
 /// Ends the job, or puts it back.
-fn finish(
-    app: &App,
-    desk: &Desk,
-    job: &Job,
-    hold: &Hold,
-    pictures: Result<Vec<NewImage>, Stop>,
-    (timeout, place): (u32, &str),
-) -> After {
+fn finish(app: &App, desk: &Desk, job: &Job, hold: &Hold, pictures: Result<Vec<NewImage>, Stop>, place: &str) -> After {
     let enter = |change: &dyn Fn() -> Result<(), QueueError>| {
         let doing = desk.standing().doing;
         let show = |problem: String| desk.set(Doing::Broken { problem });
@@ -218,24 +226,24 @@ fn finish(
         Err(Stop::Asked(Why::Cancelled)) => {
             enter(&|| app.queue.end(&hold.token, &End::Cancelled));
         }
-        Err(Stop::Asked(Why::Lost)) => tracing::warn!("another worker has taken it over {place}; what was drawn is dropped"),
+        Err(Stop::Asked(Why::Lost)) => {
+            tracing::warn!("it was ended {place}, or another worker has taken it over; what was drawn is dropped");
+        }
         Err(Stop::Asked(Why::Leaving)) => {
             tracing::info!("put back into the queue {place}");
             enter(&|| app.queue.put_back(&hold.token));
         }
         Err(Stop::Asked(Why::TimedOut)) => {
-            let message = format!(
-                "it ran longer than the {timeout} s that it may and was stopped {place}; raise its `timeout_secs` (or the server's), or ask for less"
-            );
-            failed(Failure { kind: FailureKind::Device, message });
+            failed(timed_out(hold, &format!("was stopped {place}")));
         }
         Err(Stop::Failed(failure)) => failed(failure),
         Err(Stop::Broken(failure)) => {
-            if job.attempts >= app.config.attempts {
-                let message = format!("{}; it was tried {} times", failure.message, job.attempts);
+            let tried = job.attempts - job.crashes;
+            if tried >= app.config.attempts {
+                let message = format!("{}; it was tried {tried} times", failure.message);
                 failed(Failure { message, ..failure.clone() });
             } else {
-                let text = format!("try {} of {} came to nothing: {}", job.attempts, app.config.attempts, failure.message);
+                let text = format!("try {tried} of {} came to nothing: {}", app.config.attempts, failure.message);
                 tracing::warn!("{text}");
                 remark(app, hold, &text);
                 enter(&|| app.queue.give_back(&hold.token));
@@ -244,6 +252,15 @@ fn finish(
         }
     }
     After::Well
+}
+
+/// Why a job fails whose time is over; `what` was done about it.
+pub(super) fn timed_out(hold: &Hold, what: &str) -> Failure {
+    let timeout = hold.limit.map_or(0, |(secs, _)| secs);
+    let message = format!(
+        "it ran longer than the {timeout} s that it may and {what}; raise its `timeout_secs` (or the server's), or ask for less"
+    );
+    Failure { kind: FailureKind::Device, message }
 }
 
 /// Writes an ended job's pictures into the folder for people.

@@ -36,9 +36,6 @@ use hold::Holds;
 pub use desk::{Desk, Doing, Standing};
 pub use live::{Glance, Live, Look};
 
-/// How long a job that was asked to stop at its next step is waited for.
-const LAST_STEP: Duration = Duration::from_secs(30);
-
 /// The devices and those who work at them.
 #[derive(Debug, Default)]
 pub struct Crew {
@@ -106,13 +103,13 @@ impl Crew {
     }
 
     /// Ends: no job is begun any more, running ones have `patience` to finish, then they stop at their next step and are put
-    /// back into the queue.
-    pub fn stop(&self, patience: Duration) {
+    /// back into the queue. That step is waited for as well, for a `last_step` at most.
+    pub fn stop(&self, patience: Duration, last_step: Duration) {
         self.leave(CLOSING);
         if !self.wait_for_workers(patience) {
             tracing::info!("what runs is stopped at its next step and will be begun again at the next start");
             self.leave(STOPPING);
-            self.wait_for_workers(LAST_STEP);
+            self.wait_for_workers(last_step);
         }
         self.leave(GONE);
         for thread in std::mem::take(&mut *lock(&self.threads)) {

@@ -2,27 +2,45 @@
 //!
 //! It has a thread of its own: a step that takes long must not cost a job its lease.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attempt::timed_out;
+use super::desk::Doing;
+use super::hold::Hold;
+use super::lock;
 use crate::App;
-use crate::queue::BEAT_MS;
+use crate::queue::{BEAT_MS, End, QueueError, Standing};
 use crate::time::Millis;
 
 /// How often old jobs are looked for.
 const CLEANING: Duration = Duration::from_secs(3600);
 /// How often to look whether the server ends.
 const GLANCE: Duration = Duration::from_millis(100);
+/// How often to look whether jobs that run were cancelled.
+const LOOK: Duration = Duration::from_secs(1);
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 /// Until the workers have left.
 pub(super) fn run(app: &App) {
     let beat = Duration::from_millis(u64::try_from(BEAT_MS).unwrap_or(1));
     let mut beaten = Instant::now();
+    let mut looked = Instant::now();
     let mut cleaned: Option<Instant> = None;
     while !app.crew.is_gone() {
         if cleaned.is_none_or(|cleaned| cleaned.elapsed() >= CLEANING) {
             cleaned = Some(Instant::now());
             clean(app);
+        }
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            look(app);
+        }
+        for hold in app.crew.holds.all() {
+            let patience = Duration::from_secs(app.config.hang_secs.into());
+            if let Some(late) = hold.late().filter(|late| *late >= patience) {
+                abandon(app, &hold, late);
+            }
         }
         if beaten.elapsed() >= beat {
             beaten = Instant::now();
@@ -48,6 +66,38 @@ pub(super) fn run(app: &App) {
             }
         }
         std::thread::sleep(GLANCE);
+    }
+}
+
+/// Asks how it stands with what runs; its own worker asks only between steps.
+fn look(app: &App) {
+    for hold in app.crew.holds.all() {
+        if let Ok(standing) = app.queue.standing(&hold.token) {
+            hold.tell(standing);
+        }
+    }
+}
+
+/// Ends a job over the head of its device, which does not answer: a thread in the depths of a driver cannot be broken off. When it
+/// comes back, its claim is worth nothing, and it goes on with the next job.
+fn abandon(app: &App, hold: &Arc<Hold>, late: Duration) {
+    let (job, device) = (hold.token.job, &hold.device);
+    let end = match hold.standing() {
+        Standing::Lost => return,
+        Standing::Cancelled => End::Cancelled,
+        Standing::Held => End::Failed(timed_out(hold, &format!("{device} has not answered since"))),
+    };
+    match app.queue.end(&hold.token, &end) {
+        Ok(()) | Err(QueueError::Lost(_)) => {}
+        // It is tried again in a moment.
+        Err(error) => return tracing::warn!(job = job.0, "its end cannot be written: {error}"),
+    }
+    tracing::error!(job = job.0, device, "the device does not answer; its job is ended without it");
+    hold.tell(Standing::Lost);
+    app.crew.live.end(job);
+    let problem = format!("it has not answered since job {} was to end, {} s ago", job.0, late.as_secs());
+    for desk in lock(&app.crew.desks).iter().filter(|desk| desk.standing().name == *device) {
+        desk.set(Doing::Broken { problem: problem.clone() });
     }
 }
 

@@ -30,7 +30,6 @@ pub(super) struct Follow<'a> {
     pub(super) app: &'a App,
     pub(super) desk: &'a Desk,
     pub(super) hold: &'a Hold,
-    pub(super) deadline: Option<Instant>,
     /// The seed of the first picture.
     pub(super) seed: u64,
     /// Pictures of the job.
@@ -62,13 +61,12 @@ pub(super) enum Why {
 }
 
 impl<'a> Follow<'a> {
-    pub(super) fn new(app: &'a App, desk: &'a Desk, hold: &'a Hold, deadline: Option<Instant>, batch: u32) -> Self {
+    pub(super) fn new(app: &'a App, desk: &'a Desk, hold: &'a Hold, batch: u32) -> Self {
         let pace = Pace::default();
         Self {
             app,
             desk,
             hold,
-            deadline,
             seed: 0,
             batch,
             drawn: 0,
@@ -103,12 +101,11 @@ impl<'a> Follow<'a> {
             Ok(standing) => self.hold.tell(standing),
             Err(error) => tracing::debug!("how it stands with the claim is not known: {error}"),
         }
-        let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let why = match self.hold.standing() {
             Standing::Lost => Some(Why::Lost),
             Standing::Cancelled => Some(Why::Cancelled),
             Standing::Held if self.app.crew.is_stopping() => Some(Why::Leaving),
-            Standing::Held => is_over.then_some(Why::TimedOut),
+            Standing::Held => self.hold.is_over().then_some(Why::TimedOut),
         };
         self.why = self.why.or(why);
         self.why.is_some()

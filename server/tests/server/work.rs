@@ -136,6 +136,44 @@ fn a_running_job_is_stopped_within_a_step() {
     assert!(message.contains("longer than the 1 s") && message.contains(" of 1000;"), "{message}");
 }
 
+/// A step cannot be broken off; who waits for the end of the job does not wait for the step.
+#[test]
+fn a_device_that_hangs_holds_nobody_up() {
+    let trial = Trial::start(|config| config.hang_secs = 1);
+    let long = NewJob { request: Request { steps: Some(2), ..wish("slow:6000", 1).request }, ..NewJob::default() };
+    for (timeout_secs, is_cancelled, end) in [(Some(1), false, State::Failed), (None, true, State::Cancelled)] {
+        let job = trial.wish(&NewJob { timeout_secs, ..long.clone() });
+        trial.until("the start", || (trial.job(job).state == State::Running).then_some(()));
+        if is_cancelled {
+            trial.app().queue.cancel(job).unwrap();
+        }
+        let next = trial.wish(&wish("the next", 1));
+        let job = trial.ended(job);
+        assert_eq!((job.state, trial.job(next).state), (end, State::Waiting), "{job:?}");
+        let problem = trial.until("the problem to be told", || match &trial.app().crew.desks()[0].doing {
+            Doing::Broken { problem } => Some(problem.clone()),
+            _ => None,
+        });
+        assert!(problem.contains("it has not answered"), "{problem}");
+        assert!(job.failure.is_none_or(|failure| failure.message.contains("easel:0 has not answered since")));
+        assert!(trial.app().crew.live.jobs().is_empty());
+        // When it comes back, it changes nothing about that job, and goes on.
+        assert_eq!(trial.ended(next).state, State::Finished);
+        assert_eq!(trial.told(job.id), format!("queued started {}", end.name()));
+        assert!(trial.app().crew.is_ready());
+    }
+}
+
+#[test]
+fn a_model_that_is_on_its_way_is_waited_for() {
+    let models = vec!["demo".to_owned(), "hf:owner/name".to_owned()];
+    let trial = Trial::with(Easel { models, ..Easel::default() }, |config| config.model = Some("hf:owner/name".into()));
+    // The server has sent it on its way itself: it is the usual one, and was not here.
+    let job = trial.ended(trial.wish(&wish("a cat", 1)));
+    assert_eq!(job.state, State::Finished, "{job:?}");
+    assert!(job.log.iter().any(|line| line.text.contains("on its way")), "{job:?}");
+}
+
 #[test]
 fn devices_draw_side_by_side() {
     let trial = Trial::with(Easel { devices: 3, ..Easel::default() }, |config| config.devices.0 = vec!["all".into()]);

@@ -157,7 +157,7 @@ impl Gallery {
 
     /// Makes a picture a favourite, or no longer.
     pub fn set_favourite(self, id: u64, favourite: bool) {
-        self.set(&[id], move |record| record.favourite = favourite);
+        self.change(&[id], move |record| record.favourite = favourite);
         if let Some(shop) = self.shop {
             self.tell_favourite(shop, id, favourite);
         }
@@ -166,11 +166,11 @@ impl Gallery {
     /// Removes pictures, and offers to bring them back. They are out of sight at once, and said to be deleted once they are.
     pub fn remove(self, ids: Vec<u64>) {
         let now = now();
-        let changed = self.change(&ids, move |record| record.removed_at = Some(now));
+        let changed = self.alter(&ids, move |record| record.removed_at = Some(now));
         let text =
             if ids.len() == 1 { "The picture is deleted.".to_owned() } else { format!("{} pictures are deleted.", ids.len()) };
         spawn_local(async move {
-            if !changed.await {
+            if !self.write(changed).await {
                 return;
             }
             let notice = self.studio.notice(text, false, Some(Action::new("Undo", move || self.bring_back(&ids))));
@@ -185,7 +185,7 @@ impl Gallery {
     /// Brings removed pictures back.
     fn bring_back(self, ids: &[u64]) {
         let is_late = ids.iter().any(|id| self.record_untracked(*id).is_none());
-        self.set(ids, |record| record.removed_at = None);
+        self.change(ids, |record| record.removed_at = None);
         if is_late {
             self.studio.complain("it is too late: the pictures are gone");
         }
@@ -244,29 +244,24 @@ impl Gallery {
     }
 
     /// Changes what is known of pictures, here and in the storage.
-    fn set(self, ids: &[u64], change: impl Fn(&mut Record)) {
-        let changed = self.change(ids, change);
+    fn change(self, ids: &[u64], change: impl Fn(&mut Record)) {
+        let changed = self.alter(ids, change);
         spawn_local(async move {
-            changed.await;
+            self.write(changed).await;
         });
     }
 
-    /// Changes what is known of pictures: here at once, in the storage when the future is through. It is false if the storage could
-    /// not, which the user has been told then.
-    fn change(self, ids: &[u64], change: impl Fn(&mut Record)) -> impl Future<Output = bool> + use<> {
-        let changed = self.alter(ids, change);
-        let store = self.store.get_value();
-        async move {
-            let Some(store) = store else { return true };
-            match store.update(&changed).await {
-                Ok(()) => self.tell(),
-                Err(error) => {
-                    self.studio.complain(error.to_string());
-                    return false;
-                }
+    /// Writes what is known of pictures into the storage. Returns whether it could; if not, the user has been told.
+    async fn write(self, records: Vec<Record>) -> bool {
+        let Some(store) = self.store.get_value() else { return true };
+        match store.update(&records).await {
+            Ok(()) => self.tell(),
+            Err(error) => {
+                self.studio.complain(error.to_string());
+                return false;
             }
-            true
         }
+        true
     }
 
     /// Changes what is known of pictures here, and returns how it is now.

@@ -22,7 +22,12 @@ pub(super) const ANYBODY: &str = "SELECT
      EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_to_come WHERE state = 'waiting' AND is_ready = 0 AND not_before <= ?1)";
 /// Claims whose leases have run out.
 pub(super) const STALE: &str =
-    "SELECT id, attempts, is_cancelled FROM jobs INDEXED BY jobs_running WHERE state = 'running' AND lease_until < ?1";
+    "SELECT id, crashes + 1, is_cancelled FROM jobs INDEXED BY jobs_running WHERE state = 'running' AND lease_until < ?1";
+
+/// How many jobs run, and whether one of them has to be alone.
+const COMPANY: &str = "SELECT count(*), coalesce(max(crashes), 0) FROM jobs INDEXED BY jobs_running WHERE state = 'running'";
+/// A job that was there at so many deaths runs alone from then on: at the next one, it is known whose it was.
+const SUSPECT: u32 = 2;
 
 /// Whether a claim can come to something.
 pub(super) fn is_worth_it(sql: &Connection, now: Millis) -> Outcome<bool> {
@@ -50,11 +55,20 @@ impl Writing<'_> {
             return Ok(None);
         }
         self.admit()?;
+        let (running, crashes): (u32, u32) =
+            self.sql.prepare_cached(COMPANY)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if crashes >= SUSPECT {
+            return Ok(None);
+        }
         while let Some(job) = self.next(worker.loaded)? {
             if let Err(error) = self.legible(job)? {
                 let message = format!("this version of the program cannot read what was asked for ({error}); send it again");
                 self.close(job, &End::Failed(Failure { kind: FailureKind::Invalid, message }))?;
                 continue;
+            }
+            if running > 0 && rows::find(self.sql, job)?.crashes >= SUSPECT {
+                // It is next, and waits until it is alone.
+                return Ok(None);
             }
             let spot = rows::spot(self.sql, job)?;
             let claim: u64 = self
@@ -123,13 +137,16 @@ impl Writing<'_> {
         let mut stale = self.sql.prepare_cached(STALE)?;
         let stale = stale.query_map([before], |row| Ok((JobId(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, bool>(2)?)))?;
         let stale = stale.collect::<Result<Vec<_>, _>>()?;
-        for (job, attempts, is_cancelled) in &stale {
+        for (job, crashes, is_cancelled) in &stale {
             if *is_cancelled {
                 self.close(*job, &End::Cancelled)?;
-            } else if *attempts >= self.rules.attempts {
-                let message = format!("its worker broke down {attempts} times while it ran; it is not tried again");
+            } else if *crashes >= self.rules.crashes {
+                let message = format!("its worker broke down {crashes} times while it ran; it is not tried again");
                 self.close(*job, &End::Failed(Failure { kind: FailureKind::Device, message }))?;
             } else {
+                self.sql
+                    .prepare_cached("UPDATE jobs SET crashes = ?2 WHERE id = ?1")?
+                    .execute(params![rows::key(*job), crashes])?;
                 self.requeue(*job, 0)?;
             }
         }

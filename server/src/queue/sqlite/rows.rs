@@ -64,6 +64,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Job, rusqlite::Error> {
         state: state(row, "state")?,
         ahead: None,
         attempts: row.get("attempts")?,
+        crashes: row.get("crashes")?,
         device: row.get("device")?,
         created: row.get("created")?,
         started: row.get("started")?,

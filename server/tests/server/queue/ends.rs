@@ -12,7 +12,7 @@ use super::{Bench, failed, finished, image};
 
 /// Lives a life; returns its story, and what the beats said.
 fn live(life: &str) -> (String, Vec<Standing>, State) {
-    let mut bench = Bench::new(|_| ());
+    let mut bench = Bench::new(|rules| rules.crashes = 3);
     let job = bench.submit("a");
     let (mut token, mut old): (Option<Token>, Option<Token>) = (None, None);
     let mut beats = Vec::new();
@@ -81,9 +81,10 @@ fn every_life_has_one_end() {
         // Whoever had it can do nothing any more.
         ("claim late claim old:finish old:fail old:log old:back old:give finish", "queued started queued started finished"),
         ("claim late claim finish old:finish", "queued started queued started finished"),
-        // After three tries it is given up; those that its worker was asked to break off do not count.
+        // After three deaths it is given up; tries that its worker broke off do not count.
         ("claim late claim late claim late", "queued started queued started queued started failed"),
-        ("claim again claim give claim again", "queued started queued started queued started failed"),
+        ("claim again claim give claim again", "queued started queued started queued started queued"),
+        ("claim give claim again claim late claim again", "queued started queued started queued started queued started failed"),
         ("claim back claim back claim back claim", "queued started queued started queued started queued started"),
     ] {
         let (told, _, state) = live(life);
@@ -126,14 +127,62 @@ fn signs_of_life_keep_a_job() {
 fn a_poison_job_stops_nobody() {
     let mut bench = Bench::new(|_| ());
     let (poison, other) = (bench.submit("a"), bench.submit("a"));
-    for _ in 0..3 {
+    for _ in 0..bench.rules.crashes {
         assert_eq!(bench.claim().unwrap().job.id, poison);
         bench = bench.again();
     }
     let job = bench.queue.job(poison).unwrap();
-    assert_eq!((job.state, job.attempts), (State::Failed, 3));
-    assert!(job.failure.unwrap().message.contains("broke down 3 times"));
+    assert_eq!((job.state, job.attempts, job.crashes), (State::Failed, 10, 9));
+    assert!(job.failure.unwrap().message.contains("broke down 10 times"));
     assert_eq!(bench.claim().unwrap().job.id, other);
+}
+
+/// Two devices work, one job ends the whole server each time it is begun: it alone is given up.
+#[test]
+fn a_poison_job_takes_nobody_along() {
+    let mut bench = Bench::new(|rules| rules.crashes = 4);
+    let (poison, innocent) = (bench.submit("a"), bench.submit("b"));
+    for _ in 0..2 {
+        let begun: Vec<_> = std::iter::from_fn(|| bench.claim()).map(|claim| claim.job.id).collect();
+        assert_eq!(begun, [poison, innocent]);
+        bench = bench.again();
+    }
+    let later = bench.submit("c");
+    while bench.queue.job(poison).unwrap().state != State::Failed {
+        let claim = bench.claim().unwrap();
+        assert_eq!(claim.job.id, poison);
+        assert!(bench.claim().is_none(), "nobody runs beside it");
+        bench = bench.again();
+    }
+    // The other one was there, too, so that it runs alone as well: first the one that runs ends, then nobody is begun beside it.
+    let claim = bench.claim().unwrap();
+    assert_eq!((claim.job.id, claim.job.crashes), (innocent, 2));
+    assert!(bench.claim().is_none());
+    bench.queue.end(&claim.token, &finished()).unwrap();
+    let claim = bench.claim().unwrap();
+    assert_eq!(claim.job.id, later);
+    bench.queue.end(&claim.token, &finished()).unwrap();
+    assert_eq!(bench.story(innocent), "queued started queued started queued started finished");
+    assert_eq!(bench.queue.job(poison).unwrap().attempts, 4);
+}
+
+/// One that has to be alone waits until those that run have ended, and nobody overtakes it.
+#[test]
+fn who_has_to_be_alone_is_not_starved() {
+    let mut bench = Bench::new(|_| ());
+    let suspect = bench.submit("a");
+    for _ in 0..2 {
+        bench.claim().unwrap();
+        bench = bench.again();
+    }
+    let first = bench.submit("b");
+    bench.queue.prioritise(first, 1).unwrap();
+    bench.submit("c");
+    let running = bench.claim().unwrap();
+    assert_eq!(running.job.id, first);
+    assert!(bench.claim().is_none());
+    bench.queue.end(&running.token, &finished()).unwrap();
+    assert_eq!(bench.claim().unwrap().job.id, suspect);
 }
 
 /// A wish that another version wrote fails by itself, and hides no other.

@@ -20,7 +20,7 @@ const LEASE: &str = "ENCAUSTIC_TEST_LEASE";
 fn open(path: &std::path::Path, lease_ms: i64) -> SqliteQueue {
     let db = Arc::new(Db::open(path).unwrap());
     let hub = Hub::new(last_event(&db).unwrap());
-    let rules = Rules { capacity: 100_000, lease_ms, attempts: 10_000, ..Rules::default() };
+    let rules = Rules { capacity: 100_000, lease_ms, crashes: 10_000, ..Rules::default() };
     SqliteQueue::new(db, hub, time::system(), rules)
 }
 

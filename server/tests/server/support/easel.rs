@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use encaustic_protocol::{Card, Catalog, Entry, Failure, FailureKind, Progress, Request, Stage};
@@ -18,6 +18,8 @@ pub struct Easel {
     pub devices: usize,
     /// The names of its models.
     pub models: Vec<String>,
+    /// Whether its models of the hub (`hf:...`) are here; the first that is fetched brings them all.
+    pub arrived: Arc<AtomicBool>,
     /// How often it finds none of its devices.
     pub hidden: Arc<AtomicUsize>,
     /// How often `easel:0` does not open.
@@ -31,7 +33,13 @@ fn one_of(count: &AtomicUsize) -> bool {
 
 impl Default for Easel {
     fn default() -> Self {
-        Self { devices: 1, models: vec!["demo".to_owned(), "other".to_owned()], hidden: Arc::default(), refused: Arc::default() }
+        Self {
+            devices: 1,
+            models: vec!["demo".to_owned(), "other".to_owned()],
+            arrived: Arc::default(),
+            hidden: Arc::default(),
+            refused: Arc::default(),
+        }
     }
 }
 
@@ -121,6 +129,7 @@ impl Host for Easel {
         if source.contains("nowhere") {
             return Err(Failure { kind: FailureKind::Model, message: format!("{source}: there is no such model") });
         }
+        self.arrived.store(true, Ordering::SeqCst);
         Ok(())
     }
 
@@ -133,7 +142,8 @@ impl Easel {
     fn find(&self, model: Option<&str>) -> Result<String, Failure> {
         let name = model.unwrap_or("demo");
         let message = format!("model: there is no model `{name}`; `encaustic models` lists them");
-        if self.models.iter().any(|known| known == name) {
+        let is_here = !name.starts_with("hf:") || self.arrived.load(Ordering::SeqCst);
+        if is_here && self.models.iter().any(|known| known == name) {
             Ok(name.to_owned())
         } else {
             Err(Failure { kind: FailureKind::Model, message })

@@ -95,7 +95,7 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
                 terminal::say("there are no keys; `encaustic key add NAME` makes one");
             }
             for key in &keys {
-                terminal::tell(format!("{}  {}…  {}", key.name, key.hint, names(key)))?;
+                terminal::tell(format!("{}  {}…  {}{}", key.name, key.hint, names(key), limits(key)))?;
             }
             Ok(())
         }
@@ -112,6 +112,17 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
 
 fn names(key: &Key) -> String {
     key.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// What a key has a limit of its own for; empty if for nothing.
+fn limits(key: &Key) -> String {
+    let limits = [
+        key.per_minute
+            .map(|most| if most == 0 { "any number of requests".to_owned() } else { format!("{most} requests a minute") }),
+        key.per_day.map(|most| format!("{most} pictures a day")),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if limits.is_empty() { String::new() } else { format!("  {}", limits.join(", ")) }
 }
 
 fn refused(error: KeyError) -> Failure {

@@ -48,7 +48,7 @@ fn fill(server: &Server, count: u64) {
             let rgb = (0..512 * 512).flat_map(|n| chance((seed << 32) | (n / 64)).to_le_bytes()[..3].to_vec()).collect();
             let picture = Pixels { width: 512, height: 512, rgb };
             let settings = Request::default();
-            app.images.put(&picture, &Made { job: None, seed, model: "", settings: &settings, parameters: "" }).unwrap().image
+            app.images.put(&picture, &Made { seed, model: "", settings: &settings, parameters: "" }).unwrap().image
         })
         .collect();
     let collection = collections::create(&app.db, "some", 0).unwrap().id;

@@ -21,17 +21,26 @@ def program():
 class Server:
     """A running server."""
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, environment=None, keys=None):
         self.folder = tempfile.TemporaryDirectory(prefix="encaustic-clients-")
         home = pathlib.Path(self.folder.name)
         self.log = open(home / "log", "w+")
         command = [program(), "serve", "--json", "--listen", "127.0.0.1:0", "--open", "false", "--data", str(home / "data"), *settings]
-        environment = {**os.environ, "ENCAUSTIC_HOME": str(home / "home"), "ENCAUSTIC_LOG_LEVEL": "info"}
+        environment = {**os.environ, "ENCAUSTIC_HOME": str(home / "home"), "ENCAUSTIC_LOG_LEVEL": "info", **(environment or {})}
+        self.keys = {name: self.add(home / "data", environment, name, scopes) for name, scopes in (keys or {}).items()}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, env=environment, text=True)
         line = self.process.stdout.readline()
         assert line, f"the server did not start: {self.told()}"
-        self.url = json.loads(line)["address"]
+        ready = json.loads(line)
+        assert "address" in ready, f"the server did not start: {line}"
+        self.url = ready["address"]
         self.port = int(self.url.rsplit(":", 1)[1])
+
+    @staticmethod
+    def add(data, environment, name, scopes):
+        """A key of this name with these scopes."""
+        command = [program(), "key", "add", name, "--scopes", scopes, "--data", str(data), "--json"]
+        return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)["key"]
 
     def told(self):
         """What it has logged."""

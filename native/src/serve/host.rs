@@ -16,6 +16,9 @@ use super::models::{self, Shelf};
 use crate::failure::{self, Refusal};
 use crate::{memory, pull, rm};
 
+/// What is said of a download that somebody has stopped.
+const STOPPED: &str = "it was stopped; what has come is kept, and the next try goes on from there";
+
 /// This machine.
 pub(super) struct Machine {
     /// The model for jobs that name none: a name, or a path of whoever started the server.
@@ -85,9 +88,13 @@ impl Host for Machine {
     }
 
     fn pull(&self, source: &str, told: &mut dyn FnMut(Transfer) -> ControlFlow<()>) -> Result<(), Failure> {
-        let outcome = pull::followed(source, told).map_err(|failure| models::told(&failure));
+        let outcome = pull::followed(source, told);
         self.changed();
-        outcome
+        outcome.map_err(|failure| match failure {
+            // Nobody has pressed Ctrl-C here.
+            failure::Failure::Interrupted(_) => Failure { kind: FailureKind::Storage, message: STOPPED.to_owned() },
+            failure => models::told(&failure),
+        })
     }
 
     fn remove(&self, model: &str) -> Result<(), Failure> {

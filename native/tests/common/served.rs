@@ -38,10 +38,14 @@ impl Answer {
 impl Served {
     /// A server on the processor over a folder, with more arguments.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
+        Self::begin(command(), data, more)
+    }
+
+    /// The same with a command that has an environment of its own.
+    pub(crate) fn begin(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let begun = Instant::now();
         fs::create_dir_all(data).unwrap();
         let log = OpenOptions::new().create(true).append(true).open(data.join("stderr.log")).unwrap();
-        let mut command = command();
         let command = command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--open", "false", "--devices", "cpu"]);
         let command = command.arg("--data").arg(data).args(more).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
@@ -62,6 +66,21 @@ impl Served {
 
     pub(crate) fn get(&self, path: &str) -> Result<Answer, ureq::Error> {
         read(self.agent.get(format!("{}{path}", self.address)).call()?)
+    }
+
+    /// Asks for anything, with a key or without, and with JSON or nothing.
+    #[track_caller]
+    pub(crate) fn ask(&self, line: &str, key: Option<&str>, body: Option<&Value>) -> Answer {
+        let (method, path) = line.split_once(' ').unwrap();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let answer = match body {
+            Some(body) => self.agent.run(request.header("content-type", "application/json").body(body.to_string()).unwrap()),
+            None => self.agent.run(request.body(()).unwrap()),
+        };
+        read(answer.unwrap()).unwrap()
     }
 
     /// Submits a job; an error may mean that the server has gone meanwhile.

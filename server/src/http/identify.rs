@@ -15,10 +15,11 @@ use crate::db::DbError;
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "encaustic_session";
 
-/// Routes that want no key; what is at the last is signed. Addresses without a route want none either: there is the page, or nothing.
-const OPEN: &[&str] = &["/health", "/ready", "/api/v1/server", "/api/v1/session", "/api/openapi.json", "/v1/images/files/{name}"];
-/// Who watches over the server asks this whatever it is busy with: nobody is looked up, which would want the database.
-const ALIVE: &str = "/health";
+/// Routes that want no key; what is at the last is signed. Addresses without a route want none either: there is the page, or
+/// nothing. Nobody is looked up for them, which would want the database: they are asked for whatever the server is busy with.
+const OPEN: &[&str] = &["/health", "/ready", "/api/v1/session", "/api/openapi.json", "/v1/images/files/{name}"];
+/// A route that wants no key, and says more to whoever has one.
+const GREETING: &str = "/api/v1/server";
 /// What a page asks for by the hundred without anybody doing anything: it does not count towards a key's rate.
 const BY_THE_HUNDRED: &[&str] = &["/api/v1/images/{id}/thumbnail", "/api/v1/images/{id}/file", "/api/v1/jobs/{id}/preview"];
 
@@ -36,9 +37,9 @@ enum Shown {
 /// Finds out who asks, and turns away whoever may not.
 pub(super) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let is_open = route.as_deref().is_none_or(|route| OPEN.contains(&route) || openapi::is_page(route));
-    // Addresses without a route are the page's own files, which are anybody's.
-    let Some(route) = route.filter(|route| route != ALIVE) else { return next.run(request).await };
+    let is_open = |route: &str| OPEN.contains(&route) || openapi::is_page(route);
+    let Some(route) = route.filter(|route| !is_open(route)) else { return next.run(request).await };
+    let is_open = route == GREETING;
     let is_counted = !is_open && !BY_THE_HUNDRED.contains(&route.as_str());
     match caller(&app, request.headers()).await {
         Ok((caller, known)) => {
@@ -64,14 +65,11 @@ pub(super) async fn identify(State(app): State<App>, mut request: Request, next:
 async fn caller(app: &App, headers: &HeaderMap) -> Result<(Caller, Option<Known>), ApiError> {
     let shown = shown(headers);
     let is_here = !app.config.require_key && app.config.listen.ip().to_canonical().is_loopback() && !is_forwarded(headers);
-    let (known, has_keys) = app
-        .blocking({
-            let shown = shown.clone();
-            move |app| {
-                Ok::<_, ApiError>((shown.map(|shown| recognise(app, &shown)).transpose()?.flatten(), !app.keys.is_empty()?))
-            }
-        })
-        .await?;
+    let (known, has_keys) = match shown.clone() {
+        Some(shown) => app.blocking(move |app| Ok::<_, ApiError>((recognise(app, &shown)?, !app.keys.is_empty()?))).await?,
+        // Then there is nothing to look up.
+        None => (None, false),
+    };
     match (known, shown) {
         (Some(known), _) => Ok((known.caller(), Some(known))),
         // Clients of other programs send some key or other because they must.

@@ -1,5 +1,8 @@
 //! The library: which models there are, what they want, and how they come and go.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,6 +20,7 @@ use crate::auth::{Caller, Scope};
 use crate::events::News;
 use crate::host::Model;
 use crate::pulls::{Pull, PullError};
+use crate::work::{Doing, Standing};
 
 /// How many texts are counted at once.
 const TEXTS: usize = 16;
@@ -24,6 +28,14 @@ const TEXTS: usize = 16;
 const TEXT_BYTES: usize = 64 * 1024;
 /// The longest source of a pull, in bytes.
 const SOURCE_BYTES: usize = 2048;
+/// The model in the box.
+const BOXED: &str = "demo";
+/// What the names of models in the hub's cache begin with.
+const HUB: &str = "hf:";
+/// How long devices may take to let go of a model.
+const LETTING_GO: Duration = Duration::from_secs(10);
+/// How often to see whether they have.
+const GLANCE: Duration = Duration::from_millis(10);
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -182,10 +194,13 @@ async fn stop(State(app): State<App>, caller: Caller, Params(From { source }): P
 }
 
 /// Delete a model of the library's own folder.
+///
+/// Devices that hold it let go of it, unless a job draws with it.
 #[utoipa::path(delete, path = "/api/v1/models/{name}", tag = "models", params(("name" = String, Path, description = "its name")), responses(
     (status = 204, description = "it is gone"),
     (status = 403, description = "that wants the scope `admin`", body = schema::Problem),
     (status = 404, description = "there is none of that name", body = schema::Problem),
+    (status = 409, description = "a job draws with it", body = schema::Problem),
     (status = 422, description = "it is not the library's own", body = schema::Problem)))]
 async fn remove(State(app): State<App>, caller: Caller, Place(name): Place<String>) -> Result<StatusCode, ApiError> {
     caller.needs(Scope::Admin)?;
@@ -195,13 +210,52 @@ async fn remove(State(app): State<App>, caller: Caller, Place(name): Place<Strin
         let found =
             found.ok_or_else(|| ApiError::not_found(format!("there is no model {name:?}; `GET /api/v1/models` lists them")))?;
         if !found.is_own {
-            let message = format!("{name:?} is not in the library's own folder; remove it with the program that keeps it");
-            return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "not_own", message));
+            let why = match name.as_str() {
+                BOXED => "is part of this program and cannot be removed",
+                name if name.starts_with(HUB) => {
+                    "is in the hub's cache, which other programs use too; remove it with `hf cache delete`"
+                }
+                _ => "is not in the library's own folder; remove it with the program that keeps it",
+            };
+            return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "not_own", format!("{name:?} {why}")));
         }
+        let_go(app, &found)?;
         app.host.remove(&name)?;
         Ok(())
     });
     removed.await?;
     app.hub.live(News::Models);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has all devices let go of a model: files that are mapped cannot be removed on every system, and nobody should draw with a model
+/// that is not there any more. It blocks.
+///
+/// # Errors
+/// 409 if a job draws with it.
+fn let_go(app: &App, model: &Model) -> Result<(), ApiError> {
+    let until = Instant::now() + LETTING_GO;
+    let is_it = |name: &str| name == model.name || Some(name) == model.path.as_deref();
+    loop {
+        let mut is_held = false;
+        for Standing { name: device, doing, model: held, .. } in app.crew.desks() {
+            let wanted = match doing {
+                Doing::Loading { job } => app.queue.job(job)?.wish.model.or_else(|| app.config.model.clone()),
+                _ => held,
+            };
+            if !wanted.as_deref().is_some_and(is_it) {
+                continue;
+            }
+            if matches!(doing, Doing::Loading { .. } | Doing::Drawing { .. }) || Instant::now() > until {
+                let message = format!("{:?} is in use on {device}; wait for its jobs, or cancel them, and try again", model.name);
+                return Err(ApiError::new(StatusCode::CONFLICT, "conflict", message));
+            }
+            is_held = true;
+            app.crew.unload(&device);
+        }
+        if !is_held {
+            return Ok(());
+        }
+        thread::sleep(GLANCE);
+    }
 }

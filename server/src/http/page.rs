@@ -7,7 +7,7 @@ mod folder;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{LazyLock, Once, OnceLock};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -47,7 +47,7 @@ struct File {
     tag: HeaderValue,
     is_forever: bool,
     bytes: Bytes,
-    /// Made when it is first asked for.
+    /// Made aside, once the page is asked for; until then it is sent as it is.
     gzip: OnceLock<Option<Bytes>>,
 }
 
@@ -64,14 +64,14 @@ impl File {
         Self { mime: mime(path), tag, is_forever: is_hashed(path), bytes, gzip: OnceLock::new() }
     }
 
-    fn gzip(&self) -> Option<&Bytes> {
+    fn pack(&self) {
         let packed = || {
             let is_worth = self.bytes.len() >= WORTH_BYTES && !self.mime.starts_with("image/png");
             let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
             let packed = encoder.write_all(&self.bytes).and_then(|()| encoder.finish());
             packed.ok().filter(|packed| is_worth && packed.len() < self.bytes.len()).map(Bytes::from)
         };
-        self.gzip.get_or_init(packed).as_ref()
+        self.gzip.get_or_init(packed);
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response {
@@ -81,9 +81,9 @@ impl File {
         let mut response = if says(header::IF_NONE_MATCH, self.tag.to_str().unwrap_or("-")) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            match self.gzip().filter(|_| says(header::ACCEPT_ENCODING, "gzip")) {
-                Some(packed) => ([(header::CONTENT_ENCODING, "gzip")], Body::from(packed.clone())).into_response(),
-                None => Body::from(self.bytes.clone()).into_response(),
+            match self.gzip.get().filter(|_| says(header::ACCEPT_ENCODING, "gzip")) {
+                Some(Some(packed)) => ([(header::CONTENT_ENCODING, "gzip")], Body::from(packed.clone())).into_response(),
+                _ => Body::from(self.bytes.clone()).into_response(),
             }
         };
         let cache = if self.is_forever { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -98,13 +98,24 @@ impl File {
 }
 
 /// The files that are built in.
-static FILES: LazyLock<BTreeMap<String, Arc<File>>> = LazyLock::new(|| {
+static FILES: LazyLock<BTreeMap<String, File>> = LazyLock::new(|| {
     let file = |path: Cow<'static, str>| {
         let data = Built::get(&path)?.data;
-        Some((path.to_string(), Arc::new(File::new(&path, data))))
+        Some((path.to_string(), File::new(&path, data)))
     };
     Built::iter().filter_map(file).collect()
 });
+
+/// Packs the files that are built in, the first time that one of them is asked for. It takes a second or two, so nobody waits for it.
+fn pack_all() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        let packing = std::thread::Builder::new().name("page".to_owned()).spawn(|| FILES.values().for_each(|file| file.pack()));
+        if let Err(error) = packing {
+            tracing::warn!("the page is sent as it is, without gzip: no thread could be started: {error}");
+        }
+    });
+}
 
 /// Answers what no route does: with a file of the page, or that there is nothing.
 pub(super) async fn serve(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
@@ -114,16 +125,25 @@ pub(super) async fn serve(State(app): State<App>, request: Request) -> Result<Re
     }
     let Some(path) = request.uri().path().strip_prefix('/').map(str::to_owned) else { return Err(nothing()) };
     let path = if path.is_empty() { INDEX.to_owned() } else { path };
-    let wanted = path.clone();
-    let headers = request.headers().clone();
-    let answer = app.blocking(move |app| {
-        let file = match &app.config.page {
-            Some(folder) => folder::read(folder, &wanted).map(|bytes| Arc::new(File::new(&wanted, bytes.into()))),
-            None => FILES.get(&wanted).cloned(),
-        };
-        Ok::<_, Interrupted>(file.map(|file| file.answer(&headers)))
-    });
-    match answer.await? {
+    let answer = match app.config.page.clone() {
+        // What is built in lies in memory: it is there whatever else the server is busy with.
+        None => FILES.get(&path).map(|file| {
+            pack_all();
+            file.answer(request.headers())
+        }),
+        Some(folder) => {
+            let (wanted, headers) = (path.clone(), request.headers().clone());
+            let read = app.blocking(move |_| {
+                let file = folder::read(&folder, &wanted).map(|bytes| File::new(&wanted, bytes.into()));
+                Ok::<_, Interrupted>(file.map(|file| {
+                    file.pack();
+                    file.answer(&headers)
+                }))
+            });
+            read.await?
+        }
+    };
+    match answer {
         Some(response) => Ok(response),
         None if path == INDEX => Ok(without(&app)),
         None => Err(nothing()),

@@ -9,6 +9,7 @@
 //! | [`format`] | encoding as PNG, JPEG and WebP, with how a picture was made; thumbnails |
 //! | [`name`] | names for people: patterns, made safe on every system |
 //! | [`output`] | the folder into which pictures are written under such names |
+//! | `reception` | who may send pictures at the same time |
 //! | [`rows`] | the database: entering, changing, deleting |
 //! | [`list`] | the database: pages, searches |
 //! | [`collections`] | the database: collections |
@@ -21,6 +22,7 @@ pub mod format;
 pub mod list;
 pub mod name;
 pub mod output;
+mod reception;
 pub mod rows;
 pub mod store;
 pub mod upkeep;
@@ -28,6 +30,7 @@ pub mod upload;
 
 use encaustic_protocol::{ImageRef, Request};
 
+pub use reception::Reception;
 pub use store::{Hold, Made, Options, Store, StoreError, Stored};
 pub use upload::inspect;
 

@@ -18,17 +18,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::disk::{UNFINISHED, open, read, replace, settle};
 use super::format::{self, Format, Quality};
 use super::name::{Facts, Pattern};
+use super::reception::{Reception, Receptions};
 use super::{NewImage, output};
 use crate::config::Config;
 use crate::host::Pixels;
+use crate::job::Client;
 use crate::time::Millis;
 
 /// A file without a row is left alone for so long: its row may be on its way.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many pictures are decoded at a time for those who ask.
 const DECODING: usize = 2;
-/// How many pictures are received at a time.
-const RECEIVING: usize = 8;
 /// How many archives are made at a time.
 const EXPORTING: usize = 2;
 /// The ending of thumbnails.
@@ -137,8 +137,6 @@ impl Options {
 /// How a picture came to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'a> {
-    /// The job that it is of; `None` for an upload, which is not written into the folder for people.
-    pub job: Option<u64>,
     /// Its seed.
     pub seed: u64,
     /// Its model, by its name in the library.
@@ -170,7 +168,7 @@ struct Inner {
     /// Files whose rows are on their way, and how many of those.
     held: Mutex<HashMap<String, u32>>,
     decoding: Arc<Semaphore>,
-    receiving: Arc<Semaphore>,
+    receiving: Receptions,
     exporting: Arc<Semaphore>,
 }
 
@@ -225,7 +223,7 @@ impl Store {
             options,
             held: Mutex::default(),
             decoding: Arc::new(Semaphore::new(DECODING)),
-            receiving: Arc::new(Semaphore::new(RECEIVING)),
+            receiving: Receptions::default(),
             exporting: Arc::new(Semaphore::new(EXPORTING)),
         })))
     }
@@ -242,9 +240,9 @@ impl Store {
         Arc::clone(&self.0.decoding).acquire_owned().await.ok()
     }
 
-    /// A turn for whoever is about to receive a picture; kept as long as what was received is.
-    pub async fn reception(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.receiving).acquire_owned().await.ok()
+    /// A turn for a client who is about to send a picture.
+    pub async fn reception(&self, client: &Client) -> Option<Reception> {
+        self.0.receiving.enter(client).await
     }
 
     /// Leave to make an archive, as long as it is kept; `None` if as many as may be are being made.

@@ -108,7 +108,7 @@ fn pictures(
             Ok(drawn) => {
                 follow.drawn += request.batch;
                 app.metrics.drawn(&desk.standing().name, &drawn);
-                keep(app, job, hold, &loaded, drawn, &mut images)?;
+                keep(app, hold, &loaded, drawn, &mut images)?;
             }
             Err(Broken::OutOfMemory { needed, available }) => {
                 let Some((next, text)) = way.less(needed, available) else {
@@ -181,7 +181,7 @@ fn part(request: &Request, start: u32, most: u32) -> Request {
 
 /// Writes the files of pictures. Those for people are written when the job has ended: whatever is drawn again must not be there
 /// twice.
-fn keep(app: &App, job: &Job, hold: &Hold, loaded: &Loaded, drawn: Drawn, images: &mut Vec<NewImage>) -> Result<(), Stop> {
+fn keep(app: &App, hold: &Hold, loaded: &Loaded, drawn: Drawn, images: &mut Vec<NewImage>) -> Result<(), Stop> {
     let begun = Instant::now();
     let Drawn { pictures, settings, parameters, .. } = drawn;
     let mut parameters = parameters.into_iter();
@@ -189,7 +189,7 @@ fn keep(app: &App, job: &Job, hold: &Hold, loaded: &Loaded, drawn: Drawn, images
         let text = parameters.next().unwrap_or_default();
         // Each is as if made alone.
         let settings = Request { seed: Some(seed), batch: 1, ..settings.clone() };
-        let made = Made { job: Some(job.id.0), seed, model: &loaded.name, settings: &settings, parameters: &text };
+        let made = Made { seed, model: &loaded.name, settings: &settings, parameters: &text };
         let stored = app.images.put(&pixels, &made).map_err(|error| Stop::Failed(error.into()))?;
         if let Some(text) = stored.remark {
             tracing::warn!("{text}");

@@ -179,6 +179,24 @@ fn models_devices_and_what_they_offer() {
 }
 
 #[test]
+fn a_model_that_draws_stays_where_it_is() {
+    let trial = Trial::start(|_| ());
+    let job = submit(&trial, &json!({"request": {"prompt": "slow:20", "steps": 1000}, "model": "other"}));
+    let device = || trial.get("/api/v1/devices").json()["items"][0].clone();
+    let until = |doing: &str| trial.until(doing, || (device()["doing"] == doing).then_some(()));
+    until("drawing");
+    let refused = trial.delete("/api/v1/models/other");
+    let error = refused.json()["error"].clone();
+    assert_eq!((refused.status, error["code"].as_str()), (409, Some("conflict")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("\"other\" is in use on easel:0"), "{error}");
+    trial.delete(&format!("/api/v1/jobs/{job}"));
+    until("idle");
+    assert_eq!(device()["model"], "other");
+    assert_eq!(trial.delete("/api/v1/models/other").status, 204);
+    assert_eq!(device()["model"], Value::Null, "it has let go of it");
+}
+
+#[test]
 fn models_are_fetched_and_stopped() {
     let trial = Trial::start(|_| ());
     let pull = |source: &str| trial.post("/api/v1/models/pull", &json!({"source": source})).status;

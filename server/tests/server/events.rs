@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite;
@@ -18,13 +18,22 @@ impl Stream {
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").unwrap();
-        Self(BufReader::new(stream))
+        let mut stream = BufReader::new(stream);
+        // From when the answer has begun, nothing is missed.
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            assert!(stream.read_line(&mut line).unwrap() > 0, "{path}: it has no answer");
+        }
+        Self(stream)
     }
 
     /// The next event; `None` at the end.
     fn next(&mut self) -> Option<(Option<u64>, Value)> {
-        let (mut id, mut data) = (None, None);
+        let (mut id, mut data, begun) = (None, None, Instant::now());
         loop {
+            // It says that it is alive for ever.
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing comes");
             let mut line = String::new();
             if self.0.read_line(&mut line).unwrap() == 0 || line == "0\r\n" {
                 return None;

@@ -50,7 +50,7 @@ pub(crate) fn enter(app: &App, entered: &Entered<'_>) -> u64 {
         ..Request::default()
     };
     let parameters = format!("{}\nSteps: 4, Sampler: Euler, Seed: {}", entered.prompt, entered.seed);
-    let made = Made { job: entered.job, seed: entered.seed, model: entered.model, settings: &settings, parameters: &parameters };
+    let made = Made { seed: entered.seed, model: entered.model, settings: &settings, parameters: &parameters };
     let stored = app.images.put(&pixels(entered.seed, 16, 24), &made).unwrap();
     let client = Client(entered.client.to_owned());
     app.db

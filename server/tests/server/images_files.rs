@@ -163,7 +163,7 @@ fn a_thumbnail_is_small_and_comes_back() {
     let trial = Trial::start(|_| ());
     let app = app(&trial);
     let settings = Default::default();
-    let made = encaustic_server::images::Made { job: None, seed: 1, model: "", settings: &settings, parameters: "" };
+    let made = encaustic_server::images::Made { seed: 1, model: "", settings: &settings, parameters: "" };
     let client = encaustic_server::job::Client::local();
     for (width, height, small) in
         [(1000, 10, (320, 3)), (10, 1000, (3, 320)), (4000, 1, (320, 1)), (640, 640, (320, 320)), (1, 1, (1, 1))]

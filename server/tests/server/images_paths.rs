@@ -161,7 +161,7 @@ fn links_are_not_followed() {
         // To write the same picture again goes no other way either.
         let settings = Default::default();
         let parameters = format!("a cat\nSteps: 4, Sampler: Euler, Seed: {n}");
-        let made = encaustic_server::images::Made { job: None, seed: 0, model: "", settings: &settings, parameters: &parameters };
+        let made = encaustic_server::images::Made { seed: 0, model: "", settings: &settings, parameters: &parameters };
         let again = app(&trial).images.put(&crate::images::pixels(n as u64, 16, 24), &made);
         assert_eq!(again.is_err(), links_folder, "{again:?}");
     }

@@ -16,13 +16,13 @@ use crate::support::Trial;
 
 /// Where the file for people is of a picture of job 1.
 fn publish(store: &Store, seed: u64) -> Result<Option<PathBuf>, StoreError> {
-    store.publish(&put(store, seed, Some(1))?.image, 1, 1_000_000)
+    store.publish(&put(store, seed)?.image, 1, 1_000_000)
 }
 
-fn put(store: &Store, seed: u64, job: Option<u64>) -> Result<Stored, StoreError> {
+fn put(store: &Store, seed: u64) -> Result<Stored, StoreError> {
     let settings = Request { prompt: "a fox".into(), ..Request::default() };
     let parameters = format!("a fox\nSteps: 1, Sampler: Euler, Seed: {seed}");
-    store.put(&pixels(seed, 64, 64), &Made { job, seed, model: "demo", settings: &settings, parameters: &parameters })
+    store.put(&pixels(seed, 64, 64), &Made { seed, model: "demo", settings: &settings, parameters: &parameters })
 }
 
 /// All files below a folder.
@@ -48,7 +48,7 @@ fn age(path: &Path, days: u64) {
 fn equal_pictures_share_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Options::default()).unwrap();
-    let [first, second, other] = [1, 1, 2].map(|seed| put(&store, seed, None).unwrap().image);
+    let [first, second, other] = [1, 1, 2].map(|seed| put(&store, seed).unwrap().image);
     assert_eq!(first, second);
     assert_ne!(first.sha256, other.sha256);
     assert_eq!(files(&folder.path().join("images")).len(), 2);
@@ -62,8 +62,8 @@ fn what_nobody_has_is_swept_away_after_a_day() {
     let trial = Trial::start(|_| ());
     let app = app(&trial);
     enter(app, &Entered { seed: 1, ..Entered::default() });
-    let orphan = put(&app.images, 7, None).unwrap();
-    let held = put(&app.images, 8, None).unwrap();
+    let orphan = put(&app.images, 7).unwrap();
+    let held = put(&app.images, 8).unwrap();
     let images = trial.data().join("images");
     let foreign = [images.join("ab/readme.txt"), images.join("notes.txt")];
     fs::create_dir_all(images.join("ab")).unwrap();
@@ -101,10 +101,10 @@ fn pictures_for_people_have_names_and_are_never_overwritten() {
         || files(&output).iter().map(|path| path.strip_prefix(&output).unwrap().display().to_string()).collect::<Vec<_>>();
     for seed in [5, 6, 5] {
         let written = publish(&store, seed).unwrap().unwrap();
-        assert_eq!(fs::read(written).unwrap().len() as u64, put(&store, seed, Some(1)).unwrap().image.bytes);
+        assert_eq!(fs::read(written).unwrap().len() as u64, put(&store, seed).unwrap().image.bytes);
     }
     assert_eq!(names(), ["demo/a fox-00001-5.png", "demo/a fox-00001-6.png"], "the same picture is not written twice");
-    put(&store, 9, None).unwrap();
+    put(&store, 9).unwrap();
     assert_eq!(names().len(), 2, "pictures are only written there when they are published");
     // Without a number, names that are taken get one; another program's file stays what it is.
     let store = open("fox");
@@ -128,7 +128,7 @@ fn a_folder_for_people_that_fails_costs_no_picture() {
     let store = Store::open(folder.path(), options).unwrap();
     fs::remove_dir(&output).unwrap();
     fs::write(&output, "a file").unwrap();
-    let stored = put(&store, 1, Some(1)).unwrap();
+    let stored = put(&store, 1).unwrap();
     let refused = store.publish(&stored.image, 1, 1_000_000).unwrap_err().to_string();
     assert!(stored.remark.is_none() && refused.contains(&output.display().to_string()), "{refused}");
     assert!(store.file(&stored.image.sha256, Default::default()).is_ok());
@@ -150,7 +150,7 @@ fn a_full_disk_leaves_nothing_behind() {
     let store = Store::open(folder.path(), Options::default()).unwrap();
     let mut kept = 0;
     let full = loop {
-        match put(&store, kept, None) {
+        match put(&store, kept) {
             Ok(stored) if stored.remark.is_none() => kept += 1,
             Ok(_) => break None,
             Err(error) => break Some(error),
@@ -167,7 +167,7 @@ fn a_full_disk_leaves_nothing_behind() {
     // With room again it works again.
     fs::remove_dir_all(folder.path().join("images")).unwrap();
     fs::remove_dir_all(folder.path().join("thumbnails")).unwrap();
-    let again = put(&store, 1, None);
+    let again = put(&store, 1);
     assert!(Command::new("umount").arg(folder.path()).status().unwrap().success());
     assert!(again.is_ok(), "{again:?}");
 }

@@ -215,3 +215,45 @@ fn a_body_without_a_length_is_bounded_too() {
     let told = stream.read_exact(&mut answer).map(|()| String::from_utf8_lossy(&answer).into_owned());
     assert!(sent < 64 << 20 || told.is_ok_and(|told| told == "HTTP/1.1 413"), "{sent} bytes were taken");
 }
+
+/// However many one client has on their way, and however slowly: others get theirs in.
+#[test]
+fn who_sends_slowly_keeps_nobody_else_out() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let trial = Trial::start(|_| ());
+    let made = trial.post("/api/v1/keys", &json!({"name": "other"})).json();
+    let key = format!("Bearer {}", made["key"].as_str().unwrap());
+    let (png, address, is_over) = (file(Format::Png), trial.address(), AtomicBool::new(false));
+    let coded = json!({"image": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &png)}).to_string();
+    let starts = [("/api/v1/images", "image/png", "\u{89}PNG"), ("/sdapi/v1/png-info", "application/json", "{ ")];
+    let mut slow: Vec<_> = (0..12).map(|_| trial.connect()).collect();
+    for (stream, (path, kind, start)) in slow.iter_mut().zip(starts.iter().cycle()) {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n");
+        write!(stream, "{head}\r\n{start}").unwrap();
+    }
+    let statuses = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Something comes now and then, so that none of them is let go.
+            while !is_over.load(Ordering::SeqCst) {
+                slow.iter_mut().for_each(|stream| drop(stream.write_all(b" ")));
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let send = |path: &str, kind: &str, body: &[u8]| {
+            trial.send("POST", path, &[("content-type", kind), ("authorization", &key)], body).status
+        };
+        // One after another, and more than there are places.
+        let statuses: Vec<_> = (0..10)
+            .map(|_| {
+                (send("/api/v1/images", "image/png", &png), send("/sdapi/v1/png-info", "application/json", coded.as_bytes()))
+            })
+            .collect();
+        is_over.store(true, Ordering::SeqCst);
+        statuses
+    });
+    assert_eq!(statuses, [(201, 200); 10]);
+    // When he has given up, his own come in again.
+    drop(slow);
+    assert_eq!(upload(&trial, "image/png", &png).status, 201);
+}

@@ -28,6 +28,37 @@ fn health_and_readiness_are_told() {
     assert_eq!(ready.json(), json!({"is_ready": true, "problems": []}));
 }
 
+/// Whatever all threads are busy with that may wait for something: nobody waits for one of them who asks for what is anybody's.
+#[test]
+fn what_is_anybodys_wants_no_thread_of_its_own() {
+    use std::sync::{Arc, Condvar, Mutex};
+
+    let trial = Trial::start(|_| ());
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    // As many as a runtime has.
+    let busy: Vec<_> = (0..600)
+        .map(|_| {
+            let gate = Arc::clone(&gate);
+            trial.aside(move || drop(gate.1.wait_while(gate.0.lock().unwrap(), |is_over| !*is_over)))
+        })
+        .collect();
+    let shown = [vec![], vec![("Authorization", "Bearer enc_some"), ("Cookie", "encaustic_session=some")]];
+    let mut statuses = Vec::new();
+    for headers in &shown {
+        for path in ["/health", "/", "/nothing.js", "/api/openapi.json", "/api/docs/"] {
+            statuses.push((path, trial.raw(&format!("GET {path}"), headers, "").status));
+        }
+    }
+    // Who shows nothing is not looked up.
+    statuses.push(("/api/v1/server", trial.raw("GET /api/v1/server", &[], "").status));
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    drop(busy);
+    for (path, status) in statuses {
+        assert_eq!(status, if path == "/nothing.js" { 404 } else { 200 }, "{path}");
+    }
+}
+
 /// S9: whoever shows a key is not looked up where nobody needs to be.
 #[test]
 fn a_busy_database_does_not_make_the_server_look_dead() {

@@ -8,7 +8,6 @@ use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::StreamExt;
 
 use super::told;
@@ -18,7 +17,7 @@ use crate::events::News;
 use crate::http::{ApiError, schema};
 use crate::images::rows::{self, Details};
 use crate::images::upload::{decode, inspect};
-use crate::images::{Made, store::Stored};
+use crate::images::{Made, Reception, store::Stored};
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(120);
@@ -51,31 +50,27 @@ pub struct Form {
     (status = 413, description = "it is too large", body = schema::Problem),
     (status = 415, description = "it is no picture", body = schema::Problem),
     (status = 422, description = "it has too many pixels, or is damaged", body = schema::Problem),
-    (status = 503, description = "others are sending theirs; `Retry-After` says when to try again", body = schema::Problem),
+    (status = 503, description = "too many are on their way; `Retry-After` says when to try again", body = schema::Problem),
     (status = 507, description = "no room is left on the disk", body = schema::Problem)))]
 pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, ApiError> {
     caller.needs(Scope::Generate)?;
     // Uploads wait here before a byte of them is read.
-    let reception = reception(&app).await?;
+    let reception = reception(&app, &caller).await?;
     let body = tokio::time::timeout(BODY_TIME, body(&app, request)).await.map_err(|_| {
         let message = format!("the picture took longer than {} s to arrive", BODY_TIME.as_secs());
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
     })??;
+    let place = reception.arrived();
     let turn = app.images.turn().await;
     let details = app
         .blocking(move |app| {
-            let _places = (reception, turn);
+            let _places = (place, turn);
             let picture = decode(&body)?;
             let catalog = app.host.catalog();
             let origin = inspect(&body, &catalog)?.origin(&catalog);
             drop(body);
-            let made = Made {
-                job: None,
-                seed: origin.seed,
-                model: &origin.model,
-                settings: &origin.settings,
-                parameters: &origin.parameters,
-            };
+            let made =
+                Made { seed: origin.seed, model: &origin.model, settings: &origin.settings, parameters: &origin.parameters };
             let Stored { image, remark, .. } = app.images.put(&picture, &made)?;
             if let Some(remark) = remark {
                 tracing::warn!("{remark}");
@@ -98,10 +93,11 @@ pub(super) async fn upload(State(app): State<App>, caller: Caller, request: Requ
 /// Room for what comes with a large body, as long as it is kept.
 ///
 /// # Errors
-/// 503 if others take long with theirs.
-pub(in crate::http) async fn reception(app: &App) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-    tokio::time::timeout(RECEPTION_TIME, app.images.reception()).await.map_err(|_| {
-        let message = "others are sending pictures, as many as may at the same time; try again in a few seconds";
+/// 503 if others, or he himself with others of his, take long.
+pub(in crate::http) async fn reception(app: &App, caller: &Caller) -> Result<Reception, ApiError> {
+    let entered = tokio::time::timeout(RECEPTION_TIME, app.images.reception(&caller.client)).await;
+    entered.ok().flatten().ok_or_else(|| {
+        let message = "as many pictures are on their way here as may be at the same time; try again in a few seconds";
         ApiError { retry_secs: Some(5), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) }
     })
 }
@@ -120,9 +116,12 @@ async fn body(app: &App, mut request: Request) -> Result<Bytes, ApiError> {
     }
     DefaultBodyLimit::max(most.saturating_add(FRAME)).apply(&mut request);
     if kind == "multipart/form-data" {
-        let mut form = Multipart::from_request(request, &()).await.map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {}", error.body_text()))
-        })?;
+        let wrong = |what: &str| ApiError::new(StatusCode::BAD_REQUEST, "form", format!("the form is malformed: {what}"));
+        if !has_boundary(request.headers()) {
+            drain(request.into_body()).await;
+            return Err(wrong("its `Content-Type` names no boundary"));
+        }
+        let mut form = Multipart::from_request(request, &()).await.map_err(|error| wrong(&error.body_text()))?;
         let part = part(&mut form, most, too_large).await;
         // What comes behind it, within the limit of the body; an error is an end as well.
         let rest = async { while let Ok(Some(_)) = form.next_field().await {} };
@@ -153,6 +152,12 @@ fn declared(headers: &HeaderMap) -> (String, Option<u64>) {
     let told = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = told(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     (kind, told(header::CONTENT_LENGTH).parse().ok())
+}
+
+/// Whether the content type says what stands between the parts of a form.
+fn has_boundary(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().contains("boundary=")
 }
 
 /// The first part of a form that is a file, or is called `image`.

@@ -52,10 +52,11 @@ pub(super) struct PngInfo {
 pub(super) async fn png_info(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<PngInfo>, ApiError> {
     caller.needs_any(&[Scope::Read, Scope::Generate])?;
     // Those who send much wait here before a byte of it is read.
-    let reception = upload::reception(&app).await?;
+    let reception = upload::reception(&app, &caller).await?;
     let body: Map<String, Value> = extract::json(request, LARGE_BODY_TIME).await?;
+    let place = reception.arrived();
     app.blocking(move |app| {
-        let _reception = reception;
+        let _place = place;
         let mut fields = Fields::new(body);
         let text = fields.text("image")?.unwrap_or_default();
         let wrong = |message: &str| ApiError::invalid("image", format!("image: {message}"));

@@ -99,6 +99,11 @@ impl Trial {
         read(self.agent.run(request.body(body).unwrap()))
     }
 
+    /// Does something on one of the server's threads that may wait.
+    pub fn aside(&self, work: impl FnOnce() + Send + 'static) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn_blocking(work)
+    }
+
     /// Waits until something is so; panics after 20 s.
     pub fn until<T>(&self, what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();

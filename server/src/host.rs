@@ -6,6 +6,9 @@ use encaustic_protocol::{Card, Catalog, Failure, Progress, Request};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// The name of the model in the box, which is there if nothing else is.
+pub const BOXED: &str = "demo";
+
 /// A machine with devices and models.
 pub trait Host: Send + Sync + 'static {
     /// Samplers, schedules and families.
@@ -20,7 +23,7 @@ pub trait Host: Send + Sync + 'static {
     /// If there is no such device, or it does not answer.
     fn open(&self, device: &str) -> Result<Box<dyn Engine>, Failure>;
 
-    /// The models that there are, in the order of their names; the model in the box is called `demo`.
+    /// The models that there are, in the order of their names; the model in the box is called [`BOXED`].
     ///
     /// # Errors
     /// If the library cannot be read.

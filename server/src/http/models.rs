@@ -18,8 +18,8 @@ use super::{ApiError, schema};
 use crate::App;
 use crate::auth::{Caller, Scope};
 use crate::events::News;
-use crate::host::Model;
-use crate::pulls::{Pull, PullError};
+use crate::host::{BOXED, Model};
+use crate::pulls::{self, Pull, PullError};
 use crate::work::{Doing, Standing};
 
 /// How many texts are counted at once.
@@ -28,10 +28,6 @@ const TEXTS: usize = 16;
 const TEXT_BYTES: usize = 64 * 1024;
 /// The longest source of a pull, in bytes.
 const SOURCE_BYTES: usize = 2048;
-/// The model in the box.
-const BOXED: &str = "demo";
-/// What the names of models in the hub's cache begin with.
-const HUB: &str = "hf:";
 /// How long devices may take to let go of a model.
 const LETTING_GO: Duration = Duration::from_secs(10);
 /// How often to see whether they have.
@@ -212,7 +208,7 @@ async fn remove(State(app): State<App>, caller: Caller, Place(name): Place<Strin
         if !found.is_own {
             let why = match name.as_str() {
                 BOXED => "is part of this program and cannot be removed",
-                name if name.starts_with(HUB) => {
+                name if pulls::is_on_hub(name) => {
                     "is in the hub's cache, which other programs use too; remove it with `hf cache delete`"
                 }
                 _ => "is not in the library's own folder; remove it with the program that keeps it",

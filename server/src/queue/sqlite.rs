@@ -18,6 +18,7 @@ use super::{Claim, Counts, End, LEASE_MS, Queue, QueueError, Standing, Submitted
 use crate::config::Config;
 use crate::db::{Db, Failed};
 use crate::events::{Event, Hub, News};
+use crate::host::BOXED;
 use crate::job::{Client, Job, NewJob, Priority, State};
 use crate::logs;
 use crate::time::{Clock, Millis};
@@ -55,7 +56,7 @@ impl From<&Config> for Rules {
             crashes: config.crashes.max(1),
             lease_ms: LEASE_MS,
             keep_keys_ms: Millis::from(config.keep_keys_hours) * 3_600_000,
-            usual_model: config.model.clone().unwrap_or_else(|| "demo".to_owned()),
+            usual_model: config.model.clone().unwrap_or_else(|| BOXED.to_owned()),
         }
     }
 }

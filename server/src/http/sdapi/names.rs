@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::host::Model;
+use crate::host::{BOXED, Model};
 use crate::http::ApiError;
 
 /// How many digits of a SHA-256 a title has.
@@ -71,7 +71,7 @@ pub(super) fn models(app: &App) -> Result<Vec<SdModel>, ApiError> {
 pub(super) fn usual(app: &App) -> Result<Option<SdModel>, ApiError> {
     let models = models(app)?;
     let named = app.config.model.as_deref();
-    let usual = models.iter().find(|model| model.is_called(named.unwrap_or("demo"))).or(models.first());
+    let usual = models.iter().find(|model| model.is_called(named.unwrap_or(BOXED))).or(models.first());
     Ok(usual.cloned())
 }
 

@@ -45,7 +45,7 @@ def run(server, *arguments, numbers=None):
     command = [pathlib.Path(sys.executable).parent / "schemathesis", "--config-file", statuses, "run"]
     command += [folder / "openapi.json", "--url", server.url, "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing"]
     command += ["--request-timeout", "20", "--max-failures", "20", "--seed", "1"]
-    command += ["--max-examples", os.environ.get("ENCAUSTIC_EXAMPLES", "40"), "--generation-database", "none", "--no-color"]
+    command += ["--max-examples", os.environ.get("ENCAUSTIC_EXAMPLES", "20"), "--generation-database", "none", "--no-color"]
     for path in ENDLESS:
         command += ["--exclude-path", path]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=1800, cwd=server.folder.name)

@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ impl Place {
 
 /// Hears what happens from now on.
 fn follow(address: &str) -> Receiver<Value> {
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(1024);
     let agent: ureq::Agent = ureq::Agent::config_builder().build().into();
     let stream = agent.get(format!("{address}/api/v1/events")).call().unwrap().into_body().into_reader();
     thread::spawn(move || {

@@ -19,6 +19,7 @@ mod interface;
 mod openai;
 mod operations;
 mod queue;
+mod scopes;
 mod sdapi;
 mod webhooks;
 mod work;

@@ -13,5 +13,6 @@ try {
   throw why;
 }
 
-// Keeps the page for when there is no network; without it everything works but that.
-if (navigator.serviceWorker) navigator.serviceWorker.register("sw.js").catch((why) => console.info(`not kept for offline use: ${why.message}`));
+// Keeps the page for when there is no network; without it everything works but that. The page of a server is nothing without it.
+const isOfServer = document.querySelector("meta[name='encaustic-server']") !== null;
+if (navigator.serviceWorker && !isOfServer) navigator.serviceWorker.register("sw.js").catch((why) => console.info(`not kept for offline use: ${why.message}`));

@@ -74,6 +74,11 @@ impl Pace {
     }
 }
 
+/// Steps in a second, as people compare them: `1.3 it/s`, and `2.0 s/it` where they are slow.
+pub fn rate(rate: f64) -> String {
+    if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

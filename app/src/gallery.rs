@@ -110,6 +110,11 @@ impl Record {
         self.removed_at.is_none()
     }
 
+    /// Whether it is not known how it was made: a server's lists do not tell.
+    pub fn is_sketch(&self) -> bool {
+        self.parameters.is_empty() && self.request.is_null()
+    }
+
     /// Whether it was removed so long ago that nobody wants it back.
     pub fn is_spent(&self, now: u64) -> bool {
         // A clock that was set back must not keep pictures for ever.
@@ -134,12 +139,40 @@ pub fn id_after(last: u64, made_at: u64, chance: f64) -> u64 {
 pub struct Query {
     words: Vec<String>,
     favourites: bool,
+    /// The number of a collection; there are some on servers.
+    collection: Option<u64>,
 }
 
 impl Query {
     /// All words of `text` must be there; favourites alone, or all.
     pub fn new(text: &str, favourites: bool) -> Self {
-        Self { words: text.split_whitespace().map(str::to_lowercase).collect(), favourites }
+        Self { words: text.split_whitespace().map(str::to_lowercase).collect(), favourites, collection: None }
+    }
+
+    /// The same in a collection alone.
+    #[must_use]
+    pub fn within(self, collection: Option<u64>) -> Self {
+        Self { collection, ..self }
+    }
+
+    /// The words, with a space between them.
+    pub fn text(&self) -> String {
+        self.words.join(" ")
+    }
+
+    /// Whether favourites alone are meant.
+    pub fn is_favourites(&self) -> bool {
+        self.favourites
+    }
+
+    /// The collection that is meant.
+    pub fn collection(&self) -> Option<u64> {
+        self.collection
+    }
+
+    /// All pictures again, if this collection was meant.
+    pub fn forget_collection(&mut self, gone: u64) {
+        self.collection = self.collection.filter(|collection| *collection != gone);
     }
 
     /// Whether a picture is meant: its prompt, its model and its seed are looked at.
@@ -158,7 +191,7 @@ impl Query {
 
     /// Whether anything is asked for at all.
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty() && !self.favourites
+        self.words.is_empty() && !self.favourites && self.collection.is_none()
     }
 }
 

@@ -5,8 +5,8 @@
 //! same as everywhere else. The page (`page`, feature `ui`) never compiles the engine; the worker (`worker`, feature
 //! `engine`) never compiles the page.
 //!
-//! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue and what the page knows of
-//! its jobs, which are tested there.
+//! Both exist in a browser only; what is compiled elsewhere is the words, the order of the queue, what the page knows of
+//! its jobs and what it says to a server ([`remote`]), which are tested there.
 
 pub mod amount;
 pub mod bench;
@@ -22,6 +22,7 @@ pub mod pace;
 pub mod page;
 pub mod preferences;
 pub mod ranges;
+pub mod remote;
 pub mod supervisor;
 #[cfg(all(feature = "engine", target_arch = "wasm32", target_os = "unknown"))]
 pub mod worker;

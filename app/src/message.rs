@@ -5,7 +5,7 @@
 //! beside a `File` or an `ArrayBuffer`, which change hands without being copied. Seeds have 64 bits, more than a number in
 //! JavaScript holds: read the text with a parser that knows.
 
-use encaustic_protocol::{Card, Command, Event, Failure, JobId};
+use encaustic_protocol::{Card, Command, Event, Failure, JobId, Request};
 use serde::{Deserialize, Serialize};
 
 /// What the worker can be told.
@@ -123,6 +123,13 @@ pub enum News {
         id: u64,
         /// One number per text; without the marks at beginning and end.
         tokens: Vec<u32>,
+    },
+    /// A job that this page asked for on an earlier visit, and that has not ended; its events follow.
+    Recalled {
+        /// By what name its events call it.
+        job: JobId,
+        /// What was asked for.
+        request: Box<Request>,
     },
     /// An event of the engine.
     Event(Event),
@@ -294,7 +301,7 @@ pub struct Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encaustic_protocol::{FailureKind, Request, Submit};
+    use encaustic_protocol::{FailureKind, Submit};
 
     #[test]
     fn orders_travel_as_json() {

@@ -64,8 +64,7 @@ impl Pace {
 
     /// Speed and time left, in words: `1.3 it/s, 12 s left`.
     pub fn speed(&self, now: f64) -> Option<String> {
-        let rate = self.rate()?;
-        let rate = if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
+        let rate = amount::rate(self.rate()?);
         match self.left(now) {
             Some(left) if left >= 1.0 => Some(format!("{rate}, {} left", amount::seconds(left))),
             _ => Some(rate),

@@ -36,6 +36,11 @@ impl Engine {
         &self.compute
     }
 
+    /// Has the autoencoder decode in smaller tiles than it must, or no longer: for devices that have little memory left.
+    pub fn spare(&mut self, is_sparing: bool) {
+        self.model.spare(is_sparing);
+    }
+
     /// What a request means to this model: every setting filled in. `seed` is taken if the request names none.
     pub fn resolve(&self, request: &Request, seed: u64) -> Result<Settings, GenerateError> {
         resolve(request, &self.model, seed)

@@ -49,6 +49,25 @@ fn remedy(precision: Precision, otherwise: &'static str) -> String {
     }
 }
 
+/// What drivers and the layers above them say where memory is short.
+const SHORT: &[&str] = &[
+    "out of memory",
+    "out of device memory",
+    "out_of_memory",
+    "outofmemory",
+    "out_of_device_memory",
+    "out_of_host_memory",
+    "not enough memory",
+    "can't allocate buffer",
+    "memory allocation of",
+];
+
+/// Whether a failure's text, also a panic's, says that a device has too little memory.
+pub fn is_short_of_memory(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    SHORT.iter().any(|words| text.contains(words))
+}
+
 impl GenerateError {
     /// The same for whoever submitted the job.
     pub fn failure(&self) -> Failure {
@@ -58,5 +77,26 @@ impl GenerateError {
             Self::Device(_) | Self::UNetOverflow { .. } | Self::VaeOverflow => FailureKind::Device,
         };
         Failure { kind, message: self.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_too_little_memory() {
+        for (text, is_short) in [
+            ("the device gave up: out of device memory allocating 1099511627776 bytes", true),
+            ("can't allocate buffer of size: 4294967296", true),
+            ("CUDA_ERROR_OUT_OF_MEMORY", true),
+            ("wgpu error: Out of Memory", true),
+            ("ERROR_OUT_OF_DEVICE_MEMORY", true),
+            ("Not enough memory left.", true),
+            ("the device gave up: device lost; smaller or fewer pictures need less memory", false),
+            ("step 3 gave numbers beyond the range of f16", false),
+        ] {
+            assert_eq!(is_short_of_memory(text), is_short, "{text}");
+        }
     }
 }

@@ -7,10 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::settings::{BenchSettings, Settings};
-use crate::{models, rm};
+use crate::{key, models, rm, serve};
 
 const EXAMPLES: &str = "\
 Examples:
+  encaustic
+      serves the page at http://127.0.0.1:7801 and opens it in a browser
   encaustic generate \"a red circle above a blue square\"
   encaustic generate \"a lighthouse\" --model ~/models/sd15 --out lighthouse.png
   encaustic devices
@@ -51,11 +53,10 @@ Examples:
 /// Images from text with diffusion models, on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "encaustic", version, after_help = EXAMPLES, styles = STYLES, max_term_width = 110)]
-#[command(arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 
     /// Print one JSON object as the last line of the standard output, for programs
     #[arg(long, global = true, display_order = 900)]
@@ -80,6 +81,15 @@ const STYLES: Styles = Styles::styled()
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve the page, its interfaces for programs and a queue; without any command, too
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Args),
+    /// Print the settings of the server with their help, or as they would be here
+    #[command(after_help = crate::config::EXAMPLES)]
+    Config(crate::config::Options),
+    /// Make, list and revoke the API keys of the server
+    #[command(after_help = key::EXAMPLES)]
+    Key(key::Options),
     /// Make pictures from a prompt
     #[command(after_help = GENERATE_EXAMPLES)]
     Generate(Box<Generate>),

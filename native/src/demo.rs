@@ -1,7 +1,7 @@
 //! The model in the box: the files of `assets/demo/`, part of this program.
 
 /// The name by which it is asked for.
-pub const NAME: &str = "demo";
+pub const NAME: &str = encaustic_server::host::BOXED;
 
 /// Path in the model's folder (parts joined by `/`) and content, sorted. Empty if the folder was absent when this
 /// program was built.

@@ -61,8 +61,25 @@ pub fn files(
         return Err(Refusal::new("config", format!("{}: not a folder", config.display())).into());
     }
     let prediction = args.prediction.as_deref().map(prediction).transpose()?;
-    let mut vae = args.vae.as_deref().map(|vae| pull::find_vae(vae, config, copy)).transpose()?;
-    let model = match pull::find(model, copy)? {
+    let vae = args.vae.as_deref().map(|vae| pull::find_vae(vae, config, copy)).transpose()?;
+    complete(pull::find(model, copy)?, vae, config, prediction)
+}
+
+/// A model with what lies beside it and is meant for it, where nobody has said more than its name.
+///
+/// # Errors
+/// If it is no model, or what lies beside it is broken.
+pub fn whole(model: ModelFiles) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
+    complete(model, None, None, None)
+}
+
+fn complete(
+    model: ModelFiles,
+    mut vae: Option<ModelFiles>,
+    config: Option<&Path>,
+    prediction: Option<Prediction>,
+) -> Result<(ModelFiles, Option<ModelFiles>), Failure> {
+    let model = match model {
         ModelFiles::Single(single) => {
             let report = single.model()?;
             let prediction = prediction.or_else(|| beside(&single, report.prediction.as_ref()));

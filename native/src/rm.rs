@@ -39,16 +39,8 @@ pub struct Options {
 /// # Errors
 /// If there is none of that name, it is not ours, nobody agrees, or the system refuses.
 pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
-    if options.name.trim().eq_ignore_ascii_case(demo::NAME) {
-        return Err(Refusal::new(OPTION, "the demo model is part of this program and cannot be removed").into());
-    }
     let library = Library::open();
-    if let (Some(folder), false) = (pull::folder_of(options.name.trim()), library.knows(&options.name)) {
-        let problem = "it lies in the hub's cache, which other programs use too";
-        let hint = format!("remove it with `hf cache delete` (or huggingface-cli delete-cache), or delete {}", folder.display());
-        return Err(Refusal::new(OPTION, problem).hint(hint).into());
-    }
-    let (found, name) = library.find(&options.name, Wanted::Exactly, OPTION)?;
+    let (found, name) = meant(&library, &options.name)?;
     let own = ours(found)?;
     let about = fs::symlink_metadata(&found.path).map_err(|error| failed(&found.path, &error))?;
     let bytes = match found.layout {
@@ -66,6 +58,29 @@ pub fn run(options: &Options, json: bool) -> Result<(), Failure> {
     }
     terminal::say(terminal::harmless(&format!("removed {} ({what})", found.path.display())));
     Ok(())
+}
+
+/// Removes a model without a question.
+///
+/// # Errors
+/// As [`run`].
+pub fn removed(name: &str) -> Result<(), Failure> {
+    let library = Library::open();
+    let (found, _) = meant(&library, name)?;
+    remove(&ours(found)?, &found.real)
+}
+
+/// What a name means, if it can be removed at all.
+fn meant<'a>(library: &'a Library, name: &str) -> Result<(&'a Found, &'a str), Failure> {
+    if name.trim().eq_ignore_ascii_case(demo::NAME) {
+        return Err(Refusal::new(OPTION, "the demo model is part of this program and cannot be removed").into());
+    }
+    if let (Some(folder), false) = (pull::folder_of(name.trim()), library.knows(name)) {
+        let problem = "it lies in the hub's cache, which other programs use too";
+        let hint = format!("remove it with `hf cache delete` (or huggingface-cli delete-cache), or delete {}", folder.display());
+        return Err(Refusal::new(OPTION, problem).hint(hint).into());
+    }
+    Ok(library.find(name, Wanted::Exactly, OPTION)?)
 }
 
 /// The real path of our own folder, if the thing really lies in it.

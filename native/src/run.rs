@@ -7,16 +7,26 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::{bench, devices, generate, import, info, library, models, png_info, pull, rm, samplers, terminal, verify};
+use crate::{
+    bench, config, devices, generate, import, info, key, library, models, png_info, pull, rm, samplers, serve, terminal, verify,
+};
 
 /// Runs a command.
 ///
 /// # Errors
 /// What the command reports.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    trace(cli.verbose);
     library::places::add(cli.models)?;
-    match cli.command {
+    let command = cli.command.unwrap_or_else(|| Command::Serve(serve::Args::default()));
+    // The server has settings for what it tells.
+    if let Command::Serve(args) = &command {
+        return serve::run(args, cli.verbose, cli.json);
+    }
+    trace(cli.verbose);
+    match command {
+        Command::Serve(args) => serve::run(&args, cli.verbose, cli.json),
+        Command::Config(options) => config::run(&options, cli.json),
+        Command::Key(args) => key::run(&args, cli.json),
         Command::Generate(args) => generate::run(&args, cli.json),
         Command::Bench(args) => bench::run(&args, cli.json),
         Command::Devices => devices::run(cli.json),

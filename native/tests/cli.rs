@@ -37,7 +37,6 @@ fn wrong_input_is_refused_by_name() {
     std::fs::write(&text, "no picture").unwrap();
     let text = text.to_str().unwrap();
     let cases: &[(&[&str], u8, &[&str])] = &[
-        (&[], 2, &["Usage"]),
         (&["genrate"], 2, &["genrate"]),
         (&["png-info"], 2, &["<FILE>"]),
         (&["png-info", "--jsn", "x"], 2, &["--json"]),

@@ -122,3 +122,31 @@ fn bench_measures() {
     }
     encaustic(&["bench", "--model", model.to_str().unwrap(), "--steps", "0"]).status(2);
 }
+
+#[test]
+fn settings_of_the_server_are_documented_and_checked() {
+    let run = encaustic(&["config"]);
+    run.status(0);
+    assert!(run.stdout.contains("[queue]") && run.stdout.contains("#capacity = 1000"), "{}", run.stdout);
+
+    let folder = scratch("settings");
+    let file = folder.join("encaustic.toml");
+    let in_effect = |text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        encaustic(&[&["config", "--in-effect", "--config", file.to_str().unwrap()], more].concat())
+    };
+    let run = in_effect("[queue]\ncapacity = 7\n[webhooks]\nwebhook_secret = \"hush\"", &["--timeout-secs", "8"]);
+    run.status(0);
+    for line in ["capacity = 7", "timeout_secs = 8", "webhook_secret = \"***\"", "look_ahead = 8"] {
+        assert!(run.stdout.lines().any(|told| told == line), "{line} in {}", run.stdout);
+    }
+    for (text, more, words) in [
+        ("[queue]\ncapacty = 7", &[][..], "[queue] capacty: there is no such setting; did you mean `capacity`"),
+        ("[queue]\ncapacity = -7", &[], "[queue] capacity: \"-7\" is not a whole number, 0 or more"),
+        ("", &["--listen", "here"], "--listen: \"here\" is not an address with a port"),
+    ] {
+        let run = in_effect(text, more);
+        run.status(2);
+        assert!(run.stderr.contains(words), "{words} in {}", run.stderr);
+    }
+}

@@ -1,29 +1,16 @@
 // The models panel: what is offered, looked at, fetched, packed, kept and deleted.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { browse, inTab, servePage, visit } from "./page.js";
+import { both, WORKER } from "./both.js";
 
-let browser, server;
+const onPanel = both({ panel: "Models" });
 
-before(async () => {
-  server = await servePage();
-  browser = await browse();
-});
-
-after(async () => {
-  await browser?.close();
-  server?.close();
-});
+// What a server's library can do is in server.test.js: it is another panel.
+const KEPT = WORKER("a server keeps its models itself");
 
 const DEMO = "Encaustic's model in the box";
 
-// A test with a tab on the models panel, of which the console must have nothing to say.
-function onPanel(name, behaviour, body, options) {
-  test(name, () => inTab(browser, server.address(behaviour), body, { panel: "Models", ...options }));
-}
-
-onPanel("a model of the list is looked at, loaded, kept, and loaded again by itself", "plain", async (tab) => {
+onPanel("a model of the list is looked at, loaded, kept, and loaded again by itself", async (tab) => {
   await tab.sees("No model is loaded");
   await tab.button(`Load ${DEMO}`, { exact: true }).click();
   for (const words of ["Stable Diffusion 1.x", "MIT OR Apache-2.0", /20\.8 MB; this browser has room for 3\.9 GB/, /needs 242 MB, or 121 MB with one.*GPU allows buffers of 1\.1 GB/])
@@ -36,30 +23,30 @@ onPanel("a model of the list is looked at, loaded, kept, and loaded again by its
   await tab.page.reload();
   await tab.panel("Models");
   await tab.sees("Fake Graphics 4000");
-});
+}, KEPT);
 
-onPanel("one network at a time is the user's choice", "plain", async (tab) => {
+onPanel("one network at a time is the user's choice", async (tab) => {
   await tab.button(`Load ${DEMO}`, { exact: true }).click();
   await tab.dialog.getByRole("button", { name: "Load one at a time" }).click();
   await tab.sees(/one network at a time in graphics memory/);
-});
+}, KEPT);
 
-onPanel("what does not fit is told before anything is fetched", "plain", async (tab) => {
+onPanel("what does not fit is told before anything is fetched", async (tab) => {
   await tab.button("Load A large one").click();
   await tab.dialog.getByText(/The largest tensor has 1\.6 GB/).waitFor();
   assert.ok(await tab.dialog.getByRole("button", { name: "Fetch and load" }).isDisabled());
   await tab.page.keyboard.press("Escape");
   await tab.dialog.waitFor({ state: "hidden" });
   await tab.sees("Nothing yet");
-});
+}, KEPT);
 
-onPanel("without room nothing is fetched, and both sizes are told", "full", async (tab) => {
+onPanel("without room nothing is fetched, and both sizes are told", async (tab) => {
   await tab.button(`Load ${DEMO}`, { exact: true }).click();
   await tab.dialog.getByText(/The browser has room for 10 MB, and 20\.8 MB are to be fetched/).waitFor();
   assert.ok(await tab.dialog.getByRole("button", { name: "Fetch and load" }).isDisabled());
-});
+}, { behaviour: "full", ...KEPT });
 
-onPanel("a download is stopped and resumed", "plain", async (tab) => {
+onPanel("a download is stopped and resumed", async (tab) => {
   await tab.button("Load A slow one").click();
   await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
   await tab.sees(/MB of 500 MB .* left/);
@@ -67,9 +54,9 @@ onPanel("a download is stopped and resumed", "plain", async (tab) => {
   await tab.sees("No model is loaded");
   await tab.button("Resume The slow one").click();
   await tab.dialog.getByText(/are here already/).waitFor();
-});
+}, KEPT);
 
-onPanel("an address is understood, or what is wrong with it is told", "plain", async (tab) => {
+onPanel("an address is understood, or what is wrong with it is told", async (tab) => {
   const field = tab.page.getByLabel("Address of the folder");
   for (const [text, words] of [
     ["", /^Write where the model is/],
@@ -88,18 +75,18 @@ onPanel("an address is understood, or what is wrong with it is told", "plain", a
   await field.fill("hf:owner/lighthouse");
   await field.press("Enter");
   await tab.dialog.getByRole("heading", { name: "The main one" }).waitFor();
-});
+}, KEPT);
 
-onPanel("what may not go well is told, and can be tried", "plain", async (tab) => {
+onPanel("what may not go well is told, and can be tried", async (tab) => {
   const field = tab.page.getByLabel("Address of the folder");
   await field.fill("https://example.org/models/doubtful");
   await field.press("Enter");
   await tab.dialog.getByText("This model needs more graphics memory than this device probably has; take a smaller one.").waitFor();
   await tab.dialog.getByRole("button", { name: "Fetch and load" }).click();
   await tab.sees("Fake Graphics 4000");
-});
+}, KEPT);
 
-onPanel("a model is deleted when that is confirmed", "plain", async (tab) => {
+onPanel("a model is deleted when that is confirmed", async (tab) => {
   await tab.load();
   await tab.button(`Delete ${DEMO}`).click();
   await tab.dialog.getByText("It can be fetched again, 20.8 MB. Your pictures stay.").waitFor();
@@ -111,9 +98,9 @@ onPanel("a model is deleted when that is confirmed", "plain", async (tab) => {
   await tab.page.reload();
   await tab.panel("Models");
   await tab.sees("No model is loaded");
-});
+}, KEPT);
 
-onPanel("a checkpoint that is dropped is looked at and loaded", "plain", async (tab) => {
+onPanel("a checkpoint that is dropped is looked at and loaded", async (tab) => {
   await tab.panel("Create");
   await tab.drop({ name: "lighthouse_v2.safetensors", bytes: new Array(5000).fill(7) });
   await tab.dialog.getByText("nothing: it is read from your disk").waitFor();
@@ -124,9 +111,9 @@ onPanel("a checkpoint that is dropped is looked at and loaded", "plain", async (
   await tab.page.reload();
   await tab.panel("Models");
   await tab.sees("No model is loaded");
-});
+}, KEPT);
 
-onPanel("a checkpoint is packed, and loads from what is kept", "plain", async (tab) => {
+onPanel("a checkpoint is packed, and loads from what is kept", async (tab) => {
   const [chooser] = await Promise.all([tab.page.waitForEvent("filechooser"), tab.button("Choose a file").click()]);
   await chooser.setFiles({ name: "light_house.safetensors", mimeType: "", buffer: Buffer.alloc(4000, 1) });
   const name = tab.dialog.getByLabel("Name");
@@ -141,27 +128,28 @@ onPanel("a checkpoint is packed, and loads from what is kept", "plain", async (t
   await tab.dialog.getByText("nothing: it is kept in this browser").waitFor();
   await tab.dialog.getByRole("button", { name: "Load", exact: true }).click();
   await tab.sees("Fake Graphics 4000");
-});
+}, KEPT);
 
-onPanel("a packing is stopped", "plain", async (tab) => {
+onPanel("a packing is stopped", async (tab) => {
   await tab.drop({ name: "slow.safetensors", bytes: new Array(4000).fill(1) });
   await tab.dialog.getByRole("button", { name: "Keep packed" }).click();
   await tab.page.getByRole("heading", { name: "Packing slow" }).waitFor();
   await tab.button("Stop", { exact: true }).click();
   await tab.sees(/"slow" was not kept/);
-});
+}, KEPT);
 
-onPanel("files that are of no use are refused with a sentence", "plain", async (tab) => {
+onPanel("files that are of no use are refused with a sentence", async (tab, context, engine) => {
   for (const [name, words] of [
     ["model.ckpt", /"model\.ckpt" is a pickle.*safetensors/],
     ["model.gguf", /in a format of other programs/],
-    ["song.mp3", /nothing that this page can use/],
+    ["song.mp3", { worker: /nothing that this page can use: it takes checkpoints/, server: /nothing that this page can use: it takes pictures/ }[engine.kind]],
   ]) {
     await tab.drop({ name });
     await tab.sees(words);
   }
+  // A worker looks into one and loads it; a server takes models from its own disk alone.
   await tab.drop({ name: "a.safetensors" }, { name: "b.safetensors" });
-  await tab.sees(/drop a single file/);
+  await tab.sees({ worker: /drop a single file/, server: /"b\.safetensors" is a model: put it where this server looks for models/ }[engine.kind]);
   await tab.drop({ name: "broken.safetensors" });
-  await tab.dialog.getByText(/The header is not valid|broken\.safetensors: the header is not valid/).waitFor();
+  await tab.sees({ worker: /The header is not valid|broken\.safetensors: the header is not valid/, server: /"broken\.safetensors" is a model/ }[engine.kind]);
 });

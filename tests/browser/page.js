@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, "../..");
 // Another folder than dist/ may be tested.
 export const DIST = process.env.ENCAUSTIC_DIST ?? join(ROOT, "dist");
 
-const TYPES = {
+export const TYPES = {
   ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".json": "application/json", ".png": "image/png",
   ".svg": "image/svg+xml", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json",
 };
@@ -86,7 +86,10 @@ export class Tab {
     tab.page = await context.newPage();
     tab.page.on("pageerror", (error) => tab.complaints.push(String(error)));
     tab.page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) tab.complaints.push(message.text());
+      const complaint = `${message.text()} ${message.location().url}`;
+      // A look at a job that has ended meanwhile.
+      const isLate = /404.*\/jobs\/\d+\/preview$/.test(complaint);
+      if (["error", "warning"].includes(message.type()) && !isLate) tab.complaints.push(complaint);
     });
     tab.page.setDefaultTimeout(15_000);
     await tab.page.goto(address);
@@ -118,8 +121,9 @@ export class Tab {
     await this.page.getByText(words).filter({ visible: true }).first().waitFor({ state: "hidden" });
   }
 
-  // Fetches and loads a model of the list, through the look.
+  // Fetches and loads a model of the list, through the look. A server's page has one by itself.
   async load(title = "Encaustic's model in the box") {
+    if ((await this.page.locator("meta[name='encaustic-server']").count()) > 0) return await this.page.locator(".model-chip.is-ready").waitFor();
     await this.panel("Models");
     await this.button(`Load ${title}`, { exact: true }).first().click();
     await this.dialog.getByRole("button", { name: /^(Fetch and load|Load)$/ }).click();
@@ -150,11 +154,12 @@ export class Tab {
   }
 }
 
-// Does something in a tab of a context of its own; its console may say nothing but what `may` allows.
-export async function inTab(browser, address, body, { panel, may, ...options } = {}) {
+// Does something in a tab of a context of its own, which `prepare` makes ready; its console may say nothing but what `may` allows.
+export async function inTab(browser, address, body, { panel, may, prepare, ...options } = {}) {
   const context = await visit(browser, options);
-  const tab = await Tab.open(context, address, { panel });
   try {
+    await prepare?.(context);
+    const tab = await Tab.open(context, address, { panel });
     await body(tab, context);
     assert.deepEqual(tab.complaints.filter((words) => !may?.test(words)), []);
   } finally {

@@ -2,16 +2,15 @@
 // program; then a device that is lost, a reload, and a worker that breaks down. It needs WebGPU, and a software GPU takes its time.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
 import { browse, servePage, Tab, visit } from "./page.js";
 import { decode, drop, psnr } from "./png.js";
+import { encaustic } from "./program.js";
+import { serveProgram } from "./remote.js";
 
-const ROOT = join(import.meta.dirname, "../..");
 const PROMPT = "a red circle above a blue square";
 const DEMO = "Encaustic's model in the box";
 // A software GPU compiles and computes on the processor.
@@ -35,9 +34,7 @@ after(async () => {
 async function native() {
   const out = join(folder, "native.png");
   const words = ["generate", PROMPT, "--device", "cpu", "--seed", "1", "--steps", "4", "--out", out];
-  const run = promisify(execFile);
-  if (process.env.ENCAUSTIC) await run(process.env.ENCAUSTIC, words);
-  else await run("cargo", ["run", "--release", "--locked", "--quiet", "-p", "encaustic", "--", ...words], { cwd: ROOT });
+  await encaustic(...words);
   return decode(await readFile(out));
 }
 
@@ -109,6 +106,32 @@ test("from the first visit to the picture, over a lost device, a reload and a br
   assert.equal(server.shards.length, 1, "nothing was fetched a second time");
   assert.deepEqual(tab.complaints.filter((words) => !words.includes("a trap")), []);
   await context.close();
+});
+
+test("the page inside the program: the same picture, in the gallery too", async (t) => {
+  const remote = await serveProgram();
+  const context = await visit(browser);
+  try {
+    const tab = await Tab.open(context, remote.own(), { panel: "Create" });
+    const begun = performance.now();
+    await tab.page.locator(".model-chip.is-ready").waitFor(PATIENCE);
+    await tab.page.getByLabel("Steps", { exact: true }).and(tab.page.getByRole("textbox")).fill("4");
+    await tab.page.locator("#param-seed").fill("1");
+    await tab.generate(PROMPT);
+    const picture = tab.page.getByRole("img", { name: `${PROMPT}, seed 1` }).first();
+    await picture.waitFor(PATIENCE);
+    t.diagnostic(`drawn in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    const alike = psnr(await pixels(picture), await native());
+    assert.ok(alike >= 40, `${alike} dB`);
+    await tab.panel("Gallery");
+    await tab.page.locator("#panel-gallery").getByRole("img", { name: PROMPT }).first().waitFor();
+    await tab.page.goto(`${remote.own()}api/docs/`);
+    await tab.sees("/api/v1/jobs");
+    assert.deepEqual(tab.complaints, []);
+  } finally {
+    await context.close();
+    await remote.close();
+  }
 });
 
 test("the bench tells how long the parts of a picture take", async (t) => {

@@ -1,17 +1,15 @@
 // The engine in a browser, on WebGPU, against the native program on the processor.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
 import { decode, encode, psnr } from "./png.js";
+import { encaustic, ROOT } from "./program.js";
 import { serve } from "./server.js";
 import { browse, Worker } from "./worker.js";
 
-const ROOT = join(import.meta.dirname, "../..");
 const REQUEST = { prompt: "a red circle above a blue square", seed: 1, steps: 4, width: 128, height: 128 };
 // A software GPU takes its time: where the picture does not matter, it is a small one.
 const SMALL = { ...REQUEST, width: 64, height: 64, steps: 1 };
@@ -35,9 +33,7 @@ async function native({ prompt, seed, steps, width, height }) {
   const file = join(folder, "native.png");
   const words = ["generate", prompt, "--device", "cpu"];
   for (const [name, value] of Object.entries({ seed, steps, width, height, out: file })) words.push(`--${name}`, String(value));
-  const run = promisify(execFile);
-  if (process.env.ENCAUSTIC) await run(process.env.ENCAUSTIC, words);
-  else await run("cargo", ["run", "--release", "--locked", "--quiet", "-p", "encaustic", "--", ...words], { cwd: ROOT });
+  await encaustic(...words);
   return decode(await readFile(file));
 }
 

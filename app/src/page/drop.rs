@@ -50,16 +50,19 @@ pub fn DropZone() -> impl IntoView {
             }
         }),
     ];
+    let what = if studio.server.is_some() {
+        "A picture (.png) gives its settings back, a settings file (.json) is read."
+    } else {
+        "A checkpoint (.safetensors) is loaded, a picture (.png) gives its settings back, a settings file (.json) is read. Nothing \
+         leaves this computer."
+    };
     on_cleanup(move || handles.into_iter().for_each(WindowListenerHandle::remove));
     view! {
         <Show when=move || over.get()>
             <div class="drop" aria-hidden="true">
                 <div class="drop-frame">
                     <p class="drop-title">"Drop it anywhere"</p>
-                    <p class="drop-text">
-                        "A checkpoint (.safetensors) is loaded, a picture (.png) gives its settings back, a settings file (.json) is \
-                         read. Nothing leaves this computer."
-                    </p>
+                    <p class="drop-text">{what}</p>
                 </div>
             </div>
         </Show>
@@ -76,7 +79,7 @@ fn take_all(studio: Studio, files: &FileList) {
     let is_model = |file: &File| offers::kind(&file.name()) == Kind::Model;
     match files.as_slice() {
         [] => studio.complain("this is a folder or nothing that can be read: drop files"),
-        files if files.iter().filter(|file| is_model(file)).count() > 1 => {
+        files if studio.server.is_none() && files.iter().filter(|file| is_model(file)).count() > 1 => {
             studio.complain("these are several checkpoints, and only one can be loaded: drop a single file");
         }
         files => files.iter().for_each(|file| take(studio, file.clone())),
@@ -88,6 +91,9 @@ pub(super) fn take(studio: Studio, file: File) {
     let name = file.name();
     let takers = studio.takers();
     match (offers::kind(&name), takers.picture, takers.settings) {
+        (Kind::Model, ..) if studio.server.is_some() => studio.complain(format!(
+            "\"{name}\" is a model: put it where this server looks for models, and it is in the panel Models"
+        )),
         (Kind::Model, ..) => {
             studio.panel.set(MODELS);
             studio.look(Load { from: Source::File, precision: None, residency: None }, Some(&file), &name);
@@ -100,9 +106,12 @@ pub(super) fn take(studio: Studio, file: File) {
         (Kind::Foreign, ..) => {
             studio.complain(format!("\"{name}\" is a model in a format of other programs; get it as a single .safetensors file"));
         }
-        _ => studio.complain(format!(
-            "\"{name}\" is nothing that this page can use: it takes checkpoints (.safetensors), pictures with settings (.png) and \
-             settings (.json)"
-        )),
+        _ => {
+            let takes = match studio.server {
+                Some(_) => "pictures with settings (.png) and settings (.json)",
+                None => "checkpoints (.safetensors), pictures with settings (.png) and settings (.json)",
+            };
+            studio.complain(format!("\"{name}\" is nothing that this page can use: it takes {takes}"));
+        }
     }
 }

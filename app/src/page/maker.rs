@@ -6,7 +6,7 @@ use encaustic_protocol::{Card, ImageRef, JobId, PARAMS, Param, Request, Value};
 use leptos::prelude::*;
 
 use super::local;
-use super::studio::{Model, Studio};
+use super::studio::{Model, Studio, USUAL};
 use super::webgpu;
 use super::widgets::focus;
 use crate::form;
@@ -183,12 +183,19 @@ impl Maker {
 
     /// Fetches and loads the model in the box.
     pub fn load_demo(self) {
-        let load = Load { from: Source::Address(DEMO.to_owned()), precision: None, residency: None };
+        let from = match self.studio.server {
+            Some(_) => Source::Stored(USUAL.to_owned()),
+            None => Source::Address(DEMO.to_owned()),
+        };
+        let load = Load { from, precision: None, residency: None };
         self.studio.load_as(load, None, DEMO_TITLE);
     }
 
     /// Whether the model in the box need not be fetched any more.
     pub fn has_demo(self) -> bool {
+        if self.studio.server.is_some() {
+            return true;
+        }
         let is_demo = |address: &str| address.trim_end_matches('/').ends_with(DEMO);
         self.studio.storage.with(|storage| {
             storage.models.iter().any(|stored| stored.address.as_deref().is_some_and(is_demo) && stored.bytes >= stored.of)

@@ -13,6 +13,7 @@ pub mod panels;
 pub mod pixels;
 pub mod preferences;
 pub mod restore;
+pub mod server;
 pub mod session;
 pub mod shell;
 pub mod shortcuts;

@@ -12,9 +12,10 @@ use super::history::Prompts;
 use super::maker::Maker;
 use super::mark::Mark;
 use super::notices::{Notices, Windows};
-use super::panels::{PANELS, Panel};
+use super::panels::{Panel, panels};
 use super::preferences::Wishes;
 use super::restore;
+use super::server::{Banner, SignIn};
 use super::session::Session;
 use super::shortcuts::Shortcuts;
 use super::studio::{Engine, Model, Studio};
@@ -71,7 +72,7 @@ pub fn Shell() -> impl IntoView {
                 <span>"Encaustic"</span>
             </a>
             <nav class="nav" aria-label="Parts of the page">
-                {PANELS.iter().map(link).collect_view()}
+                {panels().map(link).collect_view()}
             </nav>
             <div class="masthead-tools">
                 <ModelChip />
@@ -81,7 +82,8 @@ pub fn Shell() -> impl IntoView {
                 </span>
             </div>
         </header>
-        <main class="stage">{PANELS.iter().map(section).collect_view()}</main>
+        {studio.server.map(|server| view! { <Banner server /> <SignIn server /> })}
+        <main class="stage">{panels().map(section).collect_view()}</main>
         <Notices />
         <Shortcuts open=keys />
         <ViewerWindow />
@@ -129,7 +131,7 @@ fn section_id(panel: &str) -> String {
 }
 
 fn panel(id: &str) -> Option<&'static str> {
-    PANELS.iter().find(|panel| panel.id == id).map(|panel| panel.id)
+    panels().find(|panel| panel.id == id).map(|panel| panel.id)
 }
 
 /// Which model there is, in a word; it leads to the models.
@@ -151,6 +153,7 @@ pub fn ModelChip() -> impl IntoView {
         }),
     };
     let about = move || match studio.model.get() {
+        Model::Ready(loaded) if loaded.precision.is_empty() => loaded.device.clone(),
         Model::Ready(loaded) => format!("{}, {}", loaded.device, loaded.precision),
         _ => String::new(),
     };

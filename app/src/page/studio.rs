@@ -15,9 +15,10 @@ use encaustic_protocol::{Catalog, Failure, Request};
 use leptos::prelude::*;
 use web_sys::{AbortController, File};
 
-pub(in crate::page) use memory::is_of;
+pub(in crate::page) use memory::{USUAL, is_of};
 
 use super::backend::Backend;
+use super::server::Server;
 use crate::jobs::Job;
 use crate::message::{Load, Loaded, Loading, Outlook, Picture, Storage};
 use crate::supervisor::Supervisor;
@@ -167,6 +168,8 @@ pub(super) struct Takers {
 /// What the panels share. It is copied like a number; what it holds is changed for all.
 #[derive(Clone, Copy)]
 pub struct Studio {
+    /// The server that the page came from, and whose engine it has then; else the engine is in a worker.
+    pub server: Option<Server>,
     /// The form.
     pub request: RwSignal<Request>,
     /// What the engine can do.
@@ -223,6 +226,7 @@ impl Studio {
     /// An empty studio; [`Studio::open`] starts its engine.
     pub fn new() -> Self {
         Self {
+            server: Server::of_page(),
             request: RwSignal::new(Request::default()),
             catalog: RwSignal::new(Catalog::default()),
             engine: RwSignal::new(Engine::Starting),

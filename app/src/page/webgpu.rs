@@ -3,8 +3,14 @@
 use js_sys::Reflect;
 use leptos::prelude::*;
 
+use super::server;
+
 /// Why nothing can be computed here, as sentences with what to do; `None` if it can, as far as the page sees.
 pub fn obstacle() -> Option<Vec<&'static str>> {
+    // A server computes with its own devices.
+    if server::is_here() {
+        return None;
+    }
     let navigator = window().navigator();
     let has_it = Reflect::get(&navigator, &"gpu".into()).is_ok_and(|gpu| gpu.is_truthy());
     if has_it {

@@ -32,6 +32,8 @@ struct Facts {
     /// Pixels per latent.
     factor: usize,
     largest_buffer: Option<u64>,
+    /// Whether to decode in tiles that a whole picture would not need.
+    is_sparing: bool,
 }
 
 /// Channels per level of the autoencoder of Stable Diffusion.
@@ -116,6 +118,11 @@ impl Autoencoder {
         Some(Decoder { network: Held::Tiny(taesd.held()?), precision: self.precision(), facts: self.facts })
     }
 
+    /// Has it decode in smaller tiles than it must, or no longer: for devices that have little memory left.
+    pub fn spare(&mut self, is_sparing: bool) {
+        self.facts.is_sparing = is_sparing;
+    }
+
     /// The way through its files.
     pub(super) fn walk(&self) -> Rc<dyn Walk> {
         match &self.network {
@@ -167,16 +174,27 @@ fn config_widest(channels: &[usize]) -> usize {
     channels.iter().take(2).copied().max().unwrap_or(1)
 }
 
-/// The channels of the widest activation of the autoencoder in a folder, and pixels along one side of a latent.
-pub(super) fn widest(files: &dyn Files, folder: &str) -> Result<(u64, u64), LoadError> {
-    let (widest, levels) = match Config::read(files, folder)? {
-        Config::Kl(config) => (config_widest(&config.block_out_channels), config.block_out_channels.len()),
+/// What decoding takes, as far as a configuration tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decoding {
+    /// Channels of the widest activation.
+    pub(super) widest: u64,
+    /// Pixels along one side of a latent.
+    pub(super) factor: u64,
+    /// Whether it can be done in tiles.
+    pub(super) has_tiles: bool,
+}
+
+/// What the autoencoder in a folder takes.
+pub(super) fn decoding(files: &dyn Files, folder: &str) -> Result<Decoding, LoadError> {
+    let (widest, levels, has_tiles) = match Config::read(files, folder)? {
+        Config::Kl(config) => (config_widest(&config.block_out_channels), config.block_out_channels.len(), true),
         Config::Tiny(config) => {
             let channels = &config.decoder_block_out_channels;
-            (channels.iter().copied().max().unwrap_or(1), channels.len())
+            (channels.iter().copied().max().unwrap_or(1), channels.len(), false)
         }
     };
-    Ok((widest as u64, 1 << levels.clamp(1, 8).saturating_sub(1)))
+    Ok(Decoding { widest: widest as u64, factor: 1 << levels.clamp(1, 8).saturating_sub(1), has_tiles })
 }
 
 fn format(channels: usize, factor: usize, scale: f64, shift: f64) -> LatentFormat {
@@ -185,7 +203,8 @@ fn format(channels: usize, factor: usize, scale: f64, shift: f64) -> LatentForma
 
 impl Facts {
     fn new(widest: usize, sample_size: usize, is_standard: bool, format: &LatentFormat, compute: &Compute) -> Self {
-        Self { widest, sample_size, is_standard, factor: format.factor, largest_buffer: compute.info.largest_buffer }
+        let largest_buffer = compute.info.largest_buffer;
+        Self { widest, sample_size, is_standard, factor: format.factor, largest_buffer, is_sparing: false }
     }
 }
 
@@ -225,13 +244,19 @@ impl Facts {
         let bytes_per_pixel = (self.widest * precision.bytes()) as u64;
         let budget = ACTIVATION_BUDGET.min(self.largest_buffer.unwrap_or(u64::MAX));
         let pixels = (height * self.factor) as u64 * (width * self.factor) as u64;
+        let sparing = self.is_sparing.then(|| sparing_tile(height * self.factor, width * self.factor));
         if pixels * bytes_per_pixel <= budget {
-            return None;
+            return sparing.map(Tiling::of_size);
         }
         let most = ((budget / bytes_per_pixel.max(1)) as f64).sqrt() as usize;
         let size = self.sample_size.max(USUAL_TILE).min(most) / TILE_STEP * TILE_STEP;
-        Some(Tiling::of_size(size.max(TILE_STEP)))
+        Some(Tiling::of_size(size.min(sparing.unwrap_or(size)).max(TILE_STEP)))
     }
+}
+
+/// The tiles of a picture that is to take little memory: half of its longer side, and not more than is usual.
+pub(super) fn sparing_tile(height: usize, width: usize) -> usize {
+    (height.max(width) / 2).next_multiple_of(TILE_STEP).clamp(TILE_STEP, USUAL_TILE)
 }
 
 #[cfg(test)]
@@ -240,7 +265,14 @@ mod tests {
 
     #[test]
     fn a_picture_is_cut_where_its_activations_exceed_the_budget() {
-        let facts = |largest_buffer| Facts { widest: 256, sample_size: 512, is_standard: true, factor: 8, largest_buffer };
+        let facts = |largest_buffer| Facts {
+            widest: 256,
+            sample_size: 512,
+            is_standard: true,
+            factor: 8,
+            largest_buffer,
+            is_sparing: false,
+        };
         let cut = |facts: Facts, [width, height]: [usize; 2], precision| facts.tiling(height / 8, width / 8, precision);
         let tile = |size| Some(Tiling::of_size(size));
         for (largest_buffer, size, precision, expected) in [
@@ -255,6 +287,10 @@ mod tests {
         ] {
             let found = cut(facts(largest_buffer), size, precision);
             assert_eq!(found, expected, "{size:?} in {precision}, buffers of {largest_buffer:?}");
+        }
+        for (size, expected) in [([128, 128], 64), ([512, 384], 256), ([1024, 1024], 512), ([2048, 8192], 512), ([64, 64], 64)] {
+            let found = cut(Facts { is_sparing: true, ..facts(None) }, size, Precision::F32);
+            assert_eq!(found, tile(expected), "{size:?}, sparing memory");
         }
     }
 }

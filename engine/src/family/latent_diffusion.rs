@@ -289,11 +289,8 @@ impl LatentDiffusion {
     }
 
     fn rows_at_once(&self, [height, width]: [usize; 2]) -> usize {
-        let points = match self.compute.info.kind {
-            DeviceKind::Cpu | DeviceKind::Software => POINTS_ON_CPU,
-            DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual => POINTS_ON_GPU,
-        };
         let bytes = self.facts.widest.saturating_mul(self.compute.precision.bytes());
+        let points = points_at_once(self.compute.info.kind);
         rows_of(height.saturating_mul(width), points, bytes, self.compute.info.largest_buffer)
     }
 
@@ -306,6 +303,11 @@ impl LatentDiffusion {
     /// The precision that the autoencoder computes in.
     pub fn decoder_precision(&self) -> Precision {
         self.autoencoder.precision()
+    }
+
+    /// Has the autoencoder decode in smaller tiles than it must, or no longer: for devices that have little memory left.
+    pub fn spare(&mut self, is_sparing: bool) {
+        self.autoencoder.spare(is_sparing);
     }
 
     /// Makes the autoencoder compute in f32 from now on.
@@ -321,6 +323,14 @@ impl LatentDiffusion {
     /// Burn's handle of that device.
     pub fn device(&self) -> &Device {
         &self.compute.device
+    }
+}
+
+/// How many latent points the UNet sees at once on a device.
+pub(super) fn points_at_once(kind: DeviceKind) -> usize {
+    match kind {
+        DeviceKind::Cpu | DeviceKind::Software => POINTS_ON_CPU,
+        DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual => POINTS_ON_GPU,
     }
 }
 

@@ -37,7 +37,7 @@ pub use original::{Heads, Layout, Naming, OriginalError, Outline, Predicted, Sin
 pub use package::configuration;
 pub use part::Keep;
 pub use sketch::Sketch;
-pub use survey::{Needs, PartSize, Survey, survey};
+pub use survey::{Amount, Needs, PartSize, Survey, survey};
 pub use text::{Conditioning, Lead, MicroConditioning, PromptError, Prompts};
 
 /// All families, the more particular first: the first that recognises a model has it.

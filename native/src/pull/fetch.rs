@@ -18,7 +18,6 @@ use super::net::{Answer, Ask, Client, Part};
 use super::news::Teller;
 use crate::files::WriteError;
 use crate::hash::{self, Sha};
-use crate::interrupt;
 
 /// How many tries in a row may end without a single new byte.
 const TRIES: u32 = 5;
@@ -261,7 +260,7 @@ impl<'a> Written<'a> {
                 .read(&mut buffer)
                 .map_err(|error| Fault::of_request(ureq::Error::from(error), &url, client.silence()))
                 .map_err(Fault::into_dropped)?;
-            if interrupt::asked() {
+            if teller.is_stopped() {
                 return Err(Fault::Stopped);
             }
             let bytes = buffer.get(..count).unwrap_or_default();

@@ -20,16 +20,20 @@ mod store;
 pub mod take;
 mod web;
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use encaustic_engine::weights::Precision;
+use encaustic_server::host::Transfer;
 use serde_json::json;
 
 use self::address::{Address, SCHEME, Wanted};
 use self::env::Hub;
 pub use self::fault::Fault;
+use self::news::{News, Teller};
 use self::take::Model;
 use crate::failure::{Failure, Refusal};
 use crate::hash::Cache;
@@ -109,6 +113,61 @@ pub fn run(args: &Args, json: bool) -> Result<(), Failure> {
         }
         Wanted::Web(_) if args.offline => Err(Refusal::new("offline", "a URL cannot be fetched without a network").into()),
         Wanted::Web(url) => web::run(url, args.sha256.as_deref(), args.out.as_deref(), json),
+    }
+}
+
+/// Fetches a model or a file for whoever shows the progress in a way of their own, and may end it.
+///
+/// # Errors
+/// As [`run`]; [`Failure::Interrupted`] if `told` ended it. What was fetched is kept then.
+pub fn followed(source: &str, told: &mut dyn FnMut(Transfer) -> ControlFlow<()>) -> Result<(), Failure> {
+    let told = RefCell::new(Told { told, transfer: Transfer::default(), at: Instant::now(), is_over: false });
+    let mut show = |news: News| told.borrow_mut().hear(news);
+    let mut is_asked = || told.borrow_mut().is_asked();
+    match Wanted::parse(source)? {
+        Wanted::Hub(address) => {
+            let hub = Hub::from_env(false)?;
+            let work = move |teller: &mut Teller| take::fetched(&hub, &address, Precision::Half, teller);
+            news::followed(work, &mut show, &mut is_asked).map(drop)
+        }
+        Wanted::Web(url) => web::followed(url, &mut show, &mut is_asked),
+    }
+}
+
+/// Who follows a download.
+struct Told<'a> {
+    told: &'a mut dyn FnMut(Transfer) -> ControlFlow<()>,
+    transfer: Transfer,
+    at: Instant,
+    is_over: bool,
+}
+
+/// How often a follower is asked whether to stop where nothing happens.
+const ASKING: Duration = Duration::from_millis(500);
+
+impl Told<'_> {
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Wait(what) => self.transfer.file = what,
+            News::Line(line) => return tracing::info!("{line}"),
+            News::Total(total) => self.transfer.of = total.unwrap_or(0),
+            News::File(name, at) => (self.transfer.file, self.transfer.bytes) = (name, at),
+            News::At(at) => self.transfer.bytes = at,
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.at = Instant::now();
+        self.is_over |= (self.told)(self.transfer.clone()).is_break();
+    }
+
+    /// Whether to stop; a server that is silent must not keep anybody from it.
+    fn is_asked(&mut self) -> bool {
+        if self.at.elapsed() >= ASKING {
+            self.tell();
+        }
+        self.is_over
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Client {
     any: Agent,
     public: Agent,
     silence: Duration,
+    /// How far the first connection goes.
+    reach: Reach,
 }
 
 /// What is asked for of a file.
@@ -81,7 +83,12 @@ impl Client {
         };
         let proxy = Proxy::try_from_env();
         let (here, any) = (agent(Reach::Any, None), agent(Reach::Any, proxy.clone()));
-        Self { here, any, public: agent(Reach::Public, proxy), silence }
+        Self { here, any, public: agent(Reach::Public, proxy), silence, reach: Reach::Any }
+    }
+
+    /// The same, for wishes of strangers: it goes to public addresses only.
+    pub(crate) fn public(silence: Duration) -> Self {
+        Self { reach: Reach::Public, ..Self::new(silence) }
     }
 
     /// How long a silent server is waited for.
@@ -95,9 +102,9 @@ impl Client {
     /// If no answer comes, or it leads where no request goes. A status that is no success is an answer.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, Fault> {
         let mut url = ask.url.clone();
-        let mut reach = Reach::Any;
+        let mut reach = self.reach;
         let names = if self.any.config().proxy().is_some() { Names::Proxys } else { Names::Ours };
-        reach::allow(&url)?;
+        reach::begin(&url, reach)?;
         for _ in 0..=REDIRECTS {
             let response = self.send(ask, &url, reach)?;
             let Some(to) = redirect(&response, &url)? else { return Ok(Answer { response, url }) };

@@ -3,6 +3,8 @@
 //! Sockets and disks block, and Ctrl-C has to end a download at once: so it runs on a thread of its own, and the thread that
 //! asked for it draws the progress and looks for Ctrl-C. What has been written stays, and the next try goes on from there.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,6 +46,7 @@ pub(crate) struct Teller {
     to: SyncSender<News>,
     /// What was done before the file that is under way.
     before: u64,
+    is_stopped: Arc<AtomicBool>,
 }
 
 impl Teller {
@@ -78,6 +81,11 @@ impl Teller {
         self.at(0);
     }
 
+    /// Whether the download is to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
+
     fn tell(&self, news: News) {
         // Nobody listens any more when the process is about to end.
         let _ = self.to.send(news);
@@ -92,26 +100,41 @@ pub(crate) fn aside<T: Send + 'static>(
     work: impl FnOnce(&mut Teller) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Failure> {
     interrupt::listen(STOPPING)?;
+    let mut bar = Bar::new();
+    let outcome = followed(work, &mut |news| bar.show(news), &mut interrupt::asked);
+    bar.clear();
+    outcome
+}
+
+/// The same for whoever shows the news in another way, and has another reason to stop. Whether to is asked all the time.
+///
+/// # Errors
+/// What the work fails with, and [`Failure::Interrupted`].
+pub(crate) fn followed<T: Send + 'static>(
+    work: impl FnOnce(&mut Teller) -> Result<T, Fault> + Send + 'static,
+    show: &mut dyn FnMut(News),
+    is_asked: &mut dyn FnMut() -> bool,
+) -> Result<T, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let is_stopped = Arc::clone(&stop);
     let (to, news) = sync_channel(NEWS);
     let worker = thread::Builder::new()
         .name("download".to_owned())
-        .spawn(move || work(&mut Teller { to, before: 0 }))
+        .spawn(move || work(&mut Teller { to, before: 0, is_stopped }))
         .map_err(|error| Failure::System(format!("no thread could be started: {error}")))?;
-    let mut bar = Bar::new();
     loop {
-        if interrupt::asked() {
-            bar.clear();
+        if is_asked() {
+            stop.store(true, Ordering::SeqCst);
             let end = Instant::now() + TIDYING;
             while !matches!(news.recv_timeout(GLANCE), Err(RecvTimeoutError::Disconnected)) && Instant::now() < end {}
             return Err(stopped());
         }
         match news.recv_timeout(GLANCE) {
-            Ok(news) => bar.show(news),
+            Ok(news) => show(news),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    bar.clear();
     let outcome = worker.join().unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

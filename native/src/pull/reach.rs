@@ -5,8 +5,9 @@
 //! judged by the addresses that they have when the connection is made, so a name that changes its mind gains nothing.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+use encaustic_server::reach::{is_nobodys, is_private, literal};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -14,9 +15,13 @@ use ureq::unversioned::transport::NextTimeout;
 
 use super::fault::{Fault, host};
 
+pub(crate) use encaustic_server::reach::is_loopback;
+
 /// Why an address is refused.
 pub(crate) const PRIVATE: &str =
     "it is an address of this machine or of a private network, and a server in the internet named it";
+const HERE: &str = "it is an address of this machine or of a private network, which clients of a server may not have asked; \
+                    `encaustic pull` on its machine may";
 const LINK_LOCAL: &str = "no model is fetched from a link-local address, or from one where a cloud has its metadata";
 const PLAIN: &str = "models are fetched over https; plain http is for servers on this machine";
 
@@ -79,6 +84,17 @@ pub(crate) fn allow(url: &Uri) -> Result<(), Fault> {
     if literal(name).is_some_and(|ip| is_out_of_reach(Reach::Any, ip)) { refuse(LINK_LOCAL) } else { Ok(()) }
 }
 
+/// Whether a URL may be asked for where connections go so far.
+///
+/// # Errors
+/// As [`allow`], and if it is written so that it is out of reach. (A name is judged by its addresses when it is connected to.)
+pub(crate) fn begin(url: &Uri, reach: Reach) -> Result<(), Fault> {
+    allow(url)?;
+    let name = url.host().unwrap_or_default();
+    let is_private = is_loopback(name) || literal(name).is_some_and(|ip| is_out_of_reach(Reach::Public, ip));
+    if reach == Reach::Public && is_private { Err(Fault::Forbidden { place: host(url), why: HERE }) } else { Ok(()) }
+}
+
 /// Whether a server may send us from one URL to another, and how far connections go from then on.
 ///
 /// # Errors
@@ -112,78 +128,11 @@ fn is_at_home(url: &Uri, names: Names) -> bool {
     found.peek().is_some() && found.all(|address| is_private(address.ip()))
 }
 
-/// Whether a host is this machine.
-pub(crate) fn is_loopback(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost") || literal(name).is_some_and(|ip| plain(ip).is_loopback())
-}
-
-/// The address that a host is written as.
-fn literal(name: &str) -> Option<IpAddr> {
-    name.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
 fn is_out_of_reach(reach: Reach, ip: IpAddr) -> bool {
-    match (reach, plain(ip)) {
-        (Reach::Public, ip) => is_private(ip),
-        (Reach::Any, IpAddr::V4(ip)) => is_nobodys_4(ip),
-        (Reach::Any, IpAddr::V6(ip)) => {
-            let is_nobodys = ip.is_unicast_link_local() || METADATA_6.contains(&ip);
-            is_nobodys || embedded(ip).is_some_and(is_nobodys_4)
-        }
+    match reach {
+        Reach::Public => is_private(ip),
+        Reach::Any => is_nobodys(ip),
     }
-}
-
-/// Where clouds tell a machine its secrets, beside link-local addresses: Alibaba's, and Amazon's of the sixth version.
-const METADATA_4: [Ipv4Addr; 1] = [Ipv4Addr::new(100, 100, 100, 200)];
-const METADATA_6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
-
-/// Whether no model can be at an address, at home or abroad.
-fn is_nobodys_4(ip: Ipv4Addr) -> bool {
-    ip.is_link_local() || METADATA_4.contains(&ip)
-}
-
-/// The address of the fourth version that one of the sixth carries: NAT64, 6to4 and the old compatible form.
-fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    match ip.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
-            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
-        }
-        _ => None,
-    }
-}
-
-/// An address of the fourth version that is written as one of the sixth, as what it is.
-fn plain(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(six) => six.to_ipv4_mapped().map_or(ip, IpAddr::V4),
-        IpAddr::V4(_) => ip,
-    }
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match plain(ip) {
-        IpAddr::V4(ip) => is_private_4(ip),
-        IpAddr::V6(ip) => is_private_6(ip),
-    }
-}
-
-fn is_private_4(ip: Ipv4Addr) -> bool {
-    let is_shared = match ip.octets() {
-        // 0/8 means this machine on some systems; 100.64/10 is what providers share among customers; 192.0.0/24 is for
-        // protocols, 198.18/15 for measurements, and what comes from 240/4 on is kept back.
-        [0, ..] | [100, 64..128, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..] => true,
-        _ => false,
-    };
-    ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_broadcast() || ip.is_multicast() || is_shared
-}
-
-fn is_private_6(ip: Ipv6Addr) -> bool {
-    let is_local = match ip.segments() {
-        // What sites used before unique local addresses, NAT64 of a network's own, and Teredo, which leads behind routers.
-        [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] => true,
-        _ => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    };
-    is_local || ip.is_multicast() || embedded(ip).is_some_and(is_private_4)
 }
 
 #[cfg(test)]
@@ -192,6 +141,24 @@ mod tests {
 
     fn url(text: &str) -> Uri {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn clients_of_a_server_ask_the_public_only() {
+        for (place, is_public) in [
+            ("https://example.com/x", true),
+            ("https://1.1.1.1/x", true),
+            ("http://127.0.0.1:8080/x", false),
+            ("https://localhost/x", false),
+            ("https://127.0.0.1/x", false),
+            ("https://10.0.0.3/x", false),
+            ("https://[::1]/x", false),
+            ("https://[fd00::1]/x", false),
+            ("http://example.com/x", false),
+        ] {
+            assert_eq!(begin(&url(place), Reach::Public).is_ok(), is_public, "{place}");
+            assert_eq!(begin(&url(place), Reach::Any).is_ok(), allow(&url(place)).is_ok(), "{place}");
+        }
     }
 
     #[test]

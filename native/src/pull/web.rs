@@ -20,7 +20,7 @@ use super::fetch::{Fetched, Wish, again, fetch};
 use super::lock::Lock;
 use super::names::{decoded, is_hex, is_plain_part};
 use super::net::{Answer, Ask, Client, Part};
-use super::news::{self, Teller};
+use super::news::{self, News, Teller};
 use crate::failure::{Failure, Refusal};
 use crate::files::{self, WriteError};
 use crate::mapped::MappedFile;
@@ -86,6 +86,17 @@ pub(super) fn run(url: Uri, sha: Option<&str>, out: Option<&Path>, json: bool) -
         false => format!("there already: {size}, SHA-256 {}", got.sha),
     });
     terminal::tell(terminal::for_stdout(&path))
+}
+
+/// Fetches a file from a public address into the folder of models, for whoever shows the progress in a way of their own.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn followed(url: Uri, show: &mut dyn FnMut(News), is_asked: &mut dyn FnMut() -> bool) -> Result<(), Failure> {
+    let target = Target::of(None)?;
+    let silence = env::silence()?;
+    let work = move |teller: &mut Teller| bring(&Client::public(silence), &url, None, &target, teller);
+    news::followed(work, show, is_asked).map(drop)
 }
 
 /// Where the file goes.

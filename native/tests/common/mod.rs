@@ -4,6 +4,7 @@
 
 pub(crate) mod house;
 pub(crate) mod hub;
+pub(crate) mod served;
 pub(crate) mod tensors;
 
 use std::fs;

@@ -18,6 +18,8 @@ use encaustic_protocol::{Catalog, Request};
 use crate::infotext::{Infotext, KEYWORD};
 use crate::png_text::PngText;
 
+pub use names::{sampler, schedule};
+
 /// Where ComfyUI keeps the graph that was run.
 const COMFY: &str = "prompt";
 /// Where it keeps the graph as its editor shows it.

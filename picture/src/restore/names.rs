@@ -26,7 +26,7 @@ const ENDINGS: &[(&str, &str)] = &[
 ];
 
 /// The sampler that `name` means and, if it says one, the schedule: their ids.
-pub(super) fn sampler(name: &str, catalog: &Catalog) -> Option<(String, Option<String>)> {
+pub fn sampler(name: &str, catalog: &Catalog) -> Option<(String, Option<String>)> {
     let name = name.trim();
     if let Some(found) = whole(name, catalog) {
         return Some((found, None));
@@ -55,7 +55,7 @@ pub(super) fn sampler(name: &str, catalog: &Catalog) -> Option<(String, Option<S
 }
 
 /// The schedule that `name` means: its id.
-pub(super) fn schedule(name: &str, catalog: &Catalog) -> Option<String> {
+pub fn schedule(name: &str, catalog: &Catalog) -> Option<String> {
     let name = name.trim();
     let is_unknown = catalog.schedules.is_empty() && !name.is_empty() && name.len() <= 64;
     lookup(name, &catalog.schedules).or_else(|| is_unknown.then(|| name.to_owned()))

@@ -29,9 +29,11 @@ const ROOMS: &[Room] = &[
         rooms: &["encaustic-engine"],
         crates: Some(&["safetensors", "serde", "serde_json", "sha2", "thiserror"]),
     },
+    // Not the engine: it compiles, and is tested, without Burn.
+    Room { package: "encaustic-server", rooms: &["encaustic-protocol", "encaustic-picture"], crates: None },
     Room {
         package: "encaustic",
-        rooms: &["encaustic-protocol", "encaustic-picture", "encaustic-engine", "encaustic-importer"],
+        rooms: &["encaustic-protocol", "encaustic-picture", "encaustic-engine", "encaustic-importer", "encaustic-server"],
         crates: None,
     },
     Room {
@@ -44,6 +46,10 @@ const ROOMS: &[Room] = &[
 
 /// Crates that the engine must never see.
 const NOT_IN_ENGINE: &[&str] = &["tokio", "web-sys", "js-sys", "hyper", "axum", "reqwest", "memmap2", "clap"];
+
+/// Crates that speak HTTP as a server does: one room answers requests.
+const ONLY_IN_SERVER: &[&str] =
+    &["axum", "hyper", "hyper-util", "tower", "tower-http", "utoipa", "utoipa-axum", "utoipa-swagger-ui"];
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -76,7 +82,7 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
         match dependency["source"].as_str() {
             None if !room.rooms.contains(&on) => {
                 report(format!(
-                    "depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native, protocol <- picture <- native, and importer <- app -> picture"
+                    "depends on `{on}`: dependencies point one way, protocol <- engine <- importer <- native, protocol <- picture <- server <- native, and importer <- app -> picture"
                 ));
             }
             None => {}
@@ -86,6 +92,9 @@ fn judge(package: &Value, path: &str, found: &mut Vec<Finding>) {
                 }
                 if room.crates.is_some_and(|list| !list.contains(&on)) && !is_dev {
                     report(format!("`{on}` is not on this package's short list"));
+                }
+                if name != "encaustic-server" && ONLY_IN_SERVER.contains(&on) {
+                    report(format!("`{on}`: only `encaustic-server` knows how requests are answered"));
                 }
                 if name == "encaustic-engine" && NOT_IN_ENGINE.contains(&on) && !is_dev {
                     report(format!("`{on}`: the engine has no files, sockets, clocks or threads of its own"));
@@ -199,6 +208,8 @@ mod tests {
         assert_eq!(messages(&package("encaustic-protocol", from("clap", REGISTRY, "^4", None))).len(), 1);
         assert_eq!(messages(&package("encaustic-engine", from("memmap2", REGISTRY, "^0.9", None))).len(), 1);
         assert!(messages(&package("encaustic-engine", from("memmap2", REGISTRY, "^0.9", Some("dev")))).is_empty());
+        assert!(messages(&package("encaustic-server", from("axum", REGISTRY, "^0.8", None))).is_empty());
+        assert_eq!(messages(&package("encaustic", from("axum", REGISTRY, "^0.8", None))).len(), 1);
     }
 
     #[test]

@@ -11,6 +11,10 @@ struct Forbidden {
     reason: &'static str,
 }
 
+/// How requests are answered.
+const HTTP: &[&str] = &["axum", "hyper", "tower", "tower_http"];
+const BELOW_HTTP: &str = "only `server/src/http` knows HTTP: what is below it is called by it and knows no request";
+
 const FORBIDDEN: &[Forbidden] = &[
     Forbidden {
         room: "engine/src/",
@@ -50,6 +54,11 @@ const FORBIDDEN: &[Forbidden] = &[
         reason: "a network does not know how it is used",
     },
     Forbidden { room: "protocol/src/", paths: &["std::fs", "std::net", "burn"], reason: "the protocol is words, nothing else" },
+    Forbidden { room: "server/src/work", paths: HTTP, reason: BELOW_HTTP },
+    Forbidden { room: "server/src/queue/", paths: HTTP, reason: BELOW_HTTP },
+    Forbidden { room: "server/src/images/", paths: HTTP, reason: BELOW_HTTP },
+    Forbidden { room: "server/src/webhooks/", paths: HTTP, reason: BELOW_HTTP },
+    Forbidden { room: "server/src/metrics/", paths: HTTP, reason: BELOW_HTTP },
     Forbidden {
         room: "",
         paths: &["std::sync::mpsc::channel"],

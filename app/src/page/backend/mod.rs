@@ -1,10 +1,12 @@
 //! Where the engine is: the page sends orders and hears news, and cannot tell a worker from a server.
 
 pub(super) mod lock;
+mod remote;
 mod worker;
 
 use crate::message::{News, Order};
 
+pub use remote::RemoteBackend;
 pub use worker::WorkerBackend;
 
 /// An engine somewhere.

@@ -3,7 +3,7 @@
 //! What is known of a picture is a text of JSON, because seeds have 64 bits and numbers in JavaScript have not. The file and
 //! its small image are blobs in stores of their own, so that a list of thousands is read without them.
 
-use idb::{Database, DatabaseEvent, Error, Factory, ObjectStoreParams, TransactionMode, TransactionResult};
+use idb::{Database, DatabaseEvent, Error, Factory, ObjectStoreParams, Transaction, TransactionMode};
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
@@ -36,6 +36,9 @@ pub enum StoreError {
     /// A file that is not there, though it should be.
     #[error("the picture is no longer in the browser's storage")]
     Missing,
+    /// The pictures are a server's, and it does not give them.
+    #[error("{0}")]
+    Server(String),
     /// Anything else.
     #[error("the browser's storage failed: {0}; reload the page")]
     Failed(String),
@@ -100,12 +103,12 @@ impl Store {
     pub(super) async fn add(&self, record: &Record, picture: &Blob, small: Option<&Blob>) -> Result<(), StoreError> {
         let transaction = self.database.transaction(&ALL, TransactionMode::ReadWrite)?;
         let key = key(record.id);
-        transaction.object_store(PICTURES)?.put(picture, Some(&key))?.await?;
+        transaction.object_store(PICTURES)?.put(picture, Some(&key))?;
         if let Some(small) = small {
-            transaction.object_store(SMALL)?.put(small, Some(&key))?.await?;
+            transaction.object_store(SMALL)?.put(small, Some(&key))?;
         }
-        transaction.object_store(RECORDS)?.put(&text(record)?, Some(&key))?.await?;
-        committed(transaction.await?)
+        transaction.object_store(RECORDS)?.put(&text(record)?, Some(&key))?;
+        commit(transaction).await
     }
 
     /// Writes what is known of pictures anew; those that are not there are left alone.
@@ -115,10 +118,10 @@ impl Store {
         for record in records {
             let key = key(record.id);
             if store.get_key(key.clone())?.await?.is_some() {
-                store.put(&text(record)?, Some(&key))?.await?;
+                store.put(&text(record)?, Some(&key))?;
             }
         }
-        committed(transaction.await?)
+        commit(transaction).await
     }
 
     /// A picture's file.
@@ -145,19 +148,19 @@ impl Store {
         let transaction = self.database.transaction(&ALL, TransactionMode::ReadWrite)?;
         for id in ids {
             for store in ALL {
-                transaction.object_store(store)?.delete(key(*id))?.await?;
+                transaction.object_store(store)?.delete(key(*id))?;
             }
         }
-        committed(transaction.await?)
+        commit(transaction).await
     }
 
     /// Throws all pictures away.
     pub(super) async fn clear(&self) -> Result<(), StoreError> {
         let transaction = self.database.transaction(&ALL, TransactionMode::ReadWrite)?;
         for store in ALL {
-            transaction.object_store(store)?.clear()?.await?;
+            transaction.object_store(store)?.clear()?;
         }
-        committed(transaction.await?)
+        commit(transaction).await
     }
 }
 
@@ -181,9 +184,10 @@ fn text(record: &Record) -> Result<JsValue, StoreError> {
     serde_json::to_string(record).map(|text| text.into()).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-/// What has been written is safe only now; a disk that is full is often told as late as this.
-fn committed(result: TransactionResult) -> Result<(), StoreError> {
-    if result.is_committed() { Ok(()) } else { Err(StoreError::Full) }
+/// Ends a transaction. Nobody waits for its parts: what has been ended by hand happens even if the page is closed right after. What
+/// has been written is safe only when this is through; a disk that is full is often told as late as this.
+async fn commit(transaction: Transaction) -> Result<(), StoreError> {
+    if transaction.commit()?.await?.is_committed() { Ok(()) } else { Err(StoreError::Full) }
 }
 
 #[cfg(test)]

@@ -38,13 +38,18 @@ impl Drop for Held {
 /// Hands a file to the user under a name.
 pub fn save(blob: &Blob, name: &str) {
     let Some(held) = Held::new(blob) else { return };
-    let link = document().create_element("a").ok().and_then(|element| element.dyn_into::<HtmlAnchorElement>().ok());
-    let Some(link) = link else { return };
-    link.set_href(held.address());
-    link.set_download(name);
-    link.click();
+    follow(held.address(), name);
     // The download begins after this; long enough for the slowest browser.
     set_timeout(move || drop(held), std::time::Duration::from_secs(60));
+}
+
+/// Has the browser save what lies at an address.
+pub fn follow(address: &str, name: &str) {
+    let link = document().create_element("a").ok().and_then(|element| element.dyn_into::<HtmlAnchorElement>().ok());
+    let Some(link) = link else { return };
+    link.set_href(address);
+    link.set_download(name);
+    link.click();
 }
 
 /// The small image of a picture. It is fetched when it comes near to where it can be seen, and given back when it is far away.
@@ -57,6 +62,14 @@ pub fn Small(
     alt: String,
 ) -> impl IntoView {
     let gallery = Gallery::here();
+    if let Some(address) = gallery.small_address(id) {
+        return view! {
+            <span class="small-image">
+                <img src=address alt=alt loading="lazy" decoding="async" draggable="false" />
+            </span>
+        }
+        .into_any();
+    }
     let frame = NodeRef::<html::Span>::new();
     let near = RwSignal::new(false);
     let held = RwSignal::new_local(None::<Rc<Held>>);
@@ -92,7 +105,7 @@ pub fn Small(
     let is_empty = move || held.with(Option::is_none);
     let role = move || is_empty().then_some("img");
     let label = move || is_empty().then(|| alt.clone());
-    view! { <span class="small-image" node_ref=frame role=role aria-label=label>{image}</span> }
+    view! { <span class="small-image" node_ref=frame role=role aria-label=label>{image}</span> }.into_any()
 }
 
 /// Told when an element comes near to what can be seen, and when it goes.

@@ -11,8 +11,8 @@ use web_sys::File;
 use super::{Action, Engine, Found, Model, Studio};
 use crate::jobs::{Job, State};
 use crate::message::Order;
-use crate::page::backend::WorkerBackend;
 use crate::page::backend::lock::{self, Claim, Way};
+use crate::page::backend::{RemoteBackend, WorkerBackend};
 use crate::supervisor::{Restart, Verdict, Work};
 
 /// The worker's script, relative to the page.
@@ -26,9 +26,17 @@ const ELSEWHERE: &str =
 const LOST: &str = "another tab has taken the engine, and this picture was not finished";
 
 impl Studio {
-    /// Starts the engine, unless another tab has it.
+    /// Starts the engine, unless another tab has it. A server's is there for any number of tabs.
     pub fn open(self) {
-        spawn_local(self.occupy(Way::IfFree));
+        let Some(server) = self.server else {
+            spawn_local(self.occupy(Way::IfFree));
+            return;
+        };
+        let backend = RemoteBackend::start(server, move |arrival| self.hear(arrival));
+        self.backend.set_value(Some(Rc::new(backend)));
+        self.post(&Order::Command(Command::Describe), None);
+        self.post(&Order::Models, None);
+        server.open();
     }
 
     /// Takes the engine from the tab that has it.

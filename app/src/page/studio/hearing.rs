@@ -60,6 +60,7 @@ impl Studio {
                     self.tokens.set((at(0), at(1)));
                 }
             }
+            News::Recalled { job, request } => self.jobs.update(|jobs| jobs.push(Job::new(job, *request))),
             News::Event(Event::Catalog(catalog)) => self.catalog.set(catalog),
             News::Event(Event::Job { job, seq, change }) => self.changed(job, seq, change),
             News::Picture(about) => {

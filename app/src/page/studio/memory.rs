@@ -10,6 +10,9 @@ use crate::message::{Load, Order, Source, Stored};
 /// Where the last model's load is kept, as JSON, in `localStorage`.
 const LAST: &str = "encaustic.model";
 
+/// What a server calls the model in the box.
+pub(in crate::page) const USUAL: &str = "demo";
+
 impl Studio {
     /// Keeps in mind which model is used now. A file of the user's is gone with the page, so it is not kept.
     pub(super) fn remember(self) {
@@ -45,7 +48,11 @@ impl Studio {
         if self.model.get_untracked() != Model::None {
             return;
         }
-        let Some(load) = last() else { return };
+        // A server has a model in any case.
+        let usual = || self.server.map(|_| Load { from: Source::Stored(USUAL.to_owned()), precision: None, residency: None });
+        let is_there =
+            |load: &Load| self.storage.with_untracked(|storage| storage.models.iter().any(|stored| is_of(load, stored)));
+        let Some(load) = last().filter(|load| self.server.is_none() || is_there(load)).or_else(usual) else { return };
         let stored = self.storage.with_untracked(|storage| {
             storage
                 .models

@@ -29,6 +29,18 @@ pub fn Welcome() -> impl IntoView {
         }
         .into_any();
     }
+    if studio.server.is_some() {
+        return view! {
+            <div class="empty welcome">
+                <Mark />
+                <h2>"Pictures from words, made on your own machine"</h2>
+                <p>"The server behind this page draws them on its own devices, and keeps them. Nothing is sent anywhere else."</p>
+                <Examples />
+                <Button tone=Tone::Quiet icon=CUBE on_press=move || studio.panel.set("models")>"Models"</Button>
+            </div>
+        }
+        .into_any();
+    }
     let cost = move || {
         if maker.has_demo() {
             "The small model is in this browser already.".to_owned()

@@ -11,6 +11,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::Hall;
 use crate::gallery::Record;
+use crate::page::gallery::Gallery;
 use crate::page::restore;
 use crate::page::studio::Studio;
 use crate::page::widgets::{Button, ButtonSize, IconButton, Tone};
@@ -26,10 +27,14 @@ pub fn Details(
     /// The picture.
     record: Arc<Record>,
 ) -> impl IntoView {
-    let studio = Studio::here();
-    let send = {
-        let record = Arc::clone(&record);
-        move |with_seed: bool| {
+    let (studio, gallery) = (Studio::here(), Gallery::here());
+    let id = record.id;
+    let send = move |with_seed: bool| {
+        spawn_local(async move {
+            let record = match gallery.whole(id).await {
+                Ok(record) => record,
+                Err(message) => return studio.complain(message),
+            };
             let whole = studio.catalog.with_untracked(|catalog| record.request(catalog));
             let (request, text) = if with_seed {
                 (whole, "The picture's settings are in the form, with its seed.")
@@ -38,9 +43,8 @@ pub fn Details(
             };
             hall.current.set(None);
             restore::fill(studio, request, text.to_owned());
-        }
+        });
     };
-    let again = send.clone();
     let made_at = js_sys::Date::new(&JsValue::from_f64(record.made_at as f64)).to_locale_string("default", &JsValue::UNDEFINED);
     let info = Infotext::parse(&record.parameters);
     let mut rows: Vec<(String, String)> = vec![
@@ -88,10 +92,11 @@ pub fn Details(
         <dl class="facts">{rows.into_iter().map(row).collect_view()}</dl>
         <div class="facts-actions">
             <Button tone=Tone::Primary icon=ARROW_U_UP_LEFT on_press=move || send(false)>"Use these settings"</Button>
-            <Button on_press=move || again(true)>"With its seed"</Button>
+            <Button on_press=move || send(true)>"With its seed"</Button>
             <Button
                 tone=Tone::Quiet
                 icon=CLIPBOARD_TEXT
+                disabled=parameters.is_empty()
                 on_press=move || copy(studio, parameters.clone(), "The settings are copied as text.")
             >
                 "Copy as text"

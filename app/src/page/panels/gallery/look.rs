@@ -40,6 +40,7 @@ pub fn Look(
     Effect::new(move || {
         let Some(id) = hall.current.get() else { return held.set(None) };
         exact.set(false);
+        gallery.know(id);
         spawn_local(async move {
             let found = gallery.picture(id).await.ok().and_then(|blob| Held::new(&blob));
             // Another one may be looked at by now.

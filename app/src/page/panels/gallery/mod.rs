@@ -1,14 +1,18 @@
 //! The gallery: every picture that was made here, to be found, looked at, used again and thrown away.
 
 pub mod card;
+pub mod collections;
 pub mod details;
 pub mod look;
 
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
-use phosphor_leptos::{CHECKS, DOWNLOAD_SIMPLE, HEART, IMAGES, LIST_CHECKS, MAGNIFYING_GLASS, TRASH, WARNING_CIRCLE, X};
+use phosphor_leptos::{
+    CHECKS, DOWNLOAD_SIMPLE, HEART, IMAGES, LIST_CHECKS, MAGNIFYING_GLASS, STACK_MINUS, STACK_PLUS, TRASH, WARNING_CIRCLE, X,
+};
 
 use self::card::Card;
+use self::collections::{Collect, WhichCollection};
 use self::look::Look;
 use crate::gallery::{Query, Selection};
 use crate::page::gallery::{Gallery as Kept, Shelf};
@@ -47,12 +51,19 @@ pub fn Gallery() -> impl IntoView {
     let text = RwSignal::new(String::new());
     let favourites = RwSignal::new(false);
     let pages = RwSignal::new(1_usize);
-    let query = Memo::new(move |_| Query::new(&text.get(), favourites.get()));
-    let shown = Memo::new(move |_| {
-        let query = query.get();
-        let fits = |record: &crate::gallery::Record| record.is_shown() && query.matches(record);
-        kept.records.with(|records| records.iter().filter(|record| fits(record)).map(|record| record.id).collect::<Vec<_>>())
-    });
+    let collection = RwSignal::new(None::<u64>);
+    let query = Memo::new(move |_| Query::new(&text.get(), favourites.get()).within(collection.get()));
+    let shown = Memo::new(move |_| kept.found(&query.get()));
+    if let Some(shop) = kept.shop {
+        // It searches by itself; a collection that is gone is not meant any more.
+        Effect::new(move || shop.query.set(query.get()));
+        Effect::new(move || {
+            let is_gone = |id: u64| shop.collections.with(|known| !known.is_empty() && known.iter().all(|known| known.id != id));
+            if collection.get_untracked().is_some_and(is_gone) {
+                collection.set(None);
+            }
+        });
+    }
     let hall =
         Hall { shown, choosing: RwSignal::new(false), chosen: RwSignal::new(Selection::default()), current: RwSignal::new(None) };
     provide_context(hall);
@@ -67,9 +78,23 @@ pub fn Gallery() -> impl IntoView {
         query.track();
         pages.set(1);
     });
-    let all = Memo::new(move |_| kept.records.with(|records| records.iter().filter(|record| record.is_shown()).count()));
-    let page = move || shown.with(|shown| shown.iter().copied().take(pages.get() * PAGE).collect::<Vec<_>>());
+    let counts = Memo::new(move |_| kept.counts(shown.with(Vec::len)));
+    let all = Memo::new(move |_| counts.get().1);
+    let page = move || {
+        let most = if kept.shop.is_some() { usize::MAX } else { pages.get() * PAGE };
+        shown.with(|shown| shown.iter().copied().take(most).collect::<Vec<_>>())
+    };
     let more = move || {
+        if let Some(shop) = kept.shop {
+            let there_is_more = Memo::new(move |_| shop.next.with(Option::is_some));
+            return there_is_more.get().then(|| {
+                view! {
+                    <div class="gallery-more">
+                        <Button on_press=move || kept.more()>"Show more"</Button>
+                    </div>
+                }
+            });
+        }
         let left = shown.with(Vec::len).saturating_sub(pages.get() * PAGE);
         (left > 0).then(|| {
             view! {
@@ -89,7 +114,7 @@ pub fn Gallery() -> impl IntoView {
     let body = move || match scene.get() {
         Scene::Opening => ().into_any(),
         Scene::Nothing => view! { <Nothing /> }.into_any(),
-        Scene::NoMatch => view! { <NoMatch text favourites /> }.into_any(),
+        Scene::NoMatch => view! { <NoMatch text favourites collection /> }.into_any(),
         Scene::Grid => view! {
             <ul class="grid" aria-label="Pictures">
                 <For each=page key=|id| *id let:id>
@@ -110,10 +135,10 @@ pub fn Gallery() -> impl IntoView {
     };
     view! {
         <div class="gallery" on:keydown=keys>
-            <Head hall text favourites all />
+            <Head hall text favourites collection counts />
             <Loose />
             {body}
-            <Chosen hall />
+            <Chosen hall collection />
             <Look hall />
         </div>
     }
@@ -121,15 +146,19 @@ pub fn Gallery() -> impl IntoView {
 
 /// The title, the search, and what stands beside them.
 #[component]
-fn Head(hall: Hall, text: RwSignal<String>, favourites: RwSignal<bool>, all: Memo<usize>) -> impl IntoView {
-    let count = move || {
-        let (shown, all) = (hall.shown.with(Vec::len), all.get());
-        match (shown, all) {
-            (_, 0) => String::new(),
-            (1, 1) => "1 picture".to_owned(),
-            (shown, all) if shown == all => format!("{all} pictures"),
-            (shown, all) => format!("{shown} of {all} pictures"),
-        }
+fn Head(
+    hall: Hall,
+    text: RwSignal<String>,
+    favourites: RwSignal<bool>,
+    collection: RwSignal<Option<u64>>,
+    counts: Memo<(usize, usize)>,
+) -> impl IntoView {
+    let kept = Kept::here();
+    let count = move || match counts.get() {
+        (_, 0) => String::new(),
+        (1, 1) => "1 picture".to_owned(),
+        (shown, all) if shown == all => format!("{all} pictures"),
+        (shown, all) => format!("{shown} of {all} pictures"),
     };
     let choose = move || {
         hall.choosing.update(|choosing| *choosing = !*choosing);
@@ -155,7 +184,7 @@ fn Head(hall: Hall, text: RwSignal<String>, favourites: RwSignal<bool>, all: Mem
                 <h1>"Gallery"</h1>
                 <p class="hint figures" aria-live="polite">{count}</p>
             </div>
-            <div class="gallery-tools" class:is-idle=move || all.get() == 0>
+            <div class="gallery-tools" class:is-idle=move || counts.get().1 == 0>
                 <label class="gallery-search">
                     <span class="unseen">"Search prompts, models and seeds"</span>
                     <Glyph icon=MAGNIFYING_GLASS />
@@ -168,6 +197,7 @@ fn Head(hall: Hall, text: RwSignal<String>, favourites: RwSignal<bool>, all: Mem
                         on:keydown=escape
                     />
                 </label>
+                {kept.shop.map(|shop| view! { <WhichCollection shop collection /> })}
                 <IconButton
                     icon=HEART
                     label=Signal::derive(favourites_label)
@@ -204,9 +234,14 @@ fn Loose() -> impl IntoView {
 #[component]
 fn Nothing() -> impl IntoView {
     let studio = Studio::here();
+    let whose = if studio.server.is_some() {
+        "Every picture that this server makes is kept there, with all that is needed to make it again."
+    } else {
+        "Every picture that you make is kept in this browser, with all that is needed to make it again. Nobody else sees it."
+    };
     view! {
         <Empty icon=IMAGES title="Your pictures will hang here">
-            <p>"Every picture that you make is kept in this browser, with all that is needed to make it again. Nobody else sees it."</p>
+            <p>{whose}</p>
             <Button tone=Tone::Primary size=ButtonSize::Large on_press=move || studio.panel.set("create")>"Make the first one"</Button>
             <p class="hint">
                 "Have one from A1111, ComfyUI or InvokeAI? Drop its PNG anywhere on this page, and its settings are in the form."
@@ -217,13 +252,16 @@ fn Nothing() -> impl IntoView {
 
 /// When a search finds nothing.
 #[component]
-fn NoMatch(text: RwSignal<String>, favourites: RwSignal<bool>) -> impl IntoView {
+fn NoMatch(text: RwSignal<String>, favourites: RwSignal<bool>, collection: RwSignal<Option<u64>>) -> impl IntoView {
     let all = move || {
         text.set(String::new());
         favourites.set(false);
+        collection.set(None);
     };
     let words = move || {
-        if text.with(|text| text.trim().is_empty()) {
+        if text.with(|text| text.trim().is_empty()) && collection.get().is_some() {
+            "Nothing in this collection: choose pictures in the gallery, and press Collect."
+        } else if text.with(|text| text.trim().is_empty()) {
             "No picture is a favourite yet: the heart on a picture makes it one, and then it is never cleared away to make room."
         } else {
             "No prompt, model or seed has all of these words."
@@ -239,7 +277,7 @@ fn NoMatch(text: RwSignal<String>, favourites: RwSignal<bool>) -> impl IntoView 
 
 /// What can be done with the pictures that are chosen.
 #[component]
-fn Chosen(hall: Hall) -> impl IntoView {
+fn Chosen(hall: Hall, collection: RwSignal<Option<u64>>) -> impl IntoView {
     let kept = Kept::here();
     let none = Signal::derive(move || hall.chosen.with(Selection::is_empty));
     let done = move || {
@@ -251,6 +289,24 @@ fn Chosen(hall: Hall) -> impl IntoView {
         done();
     };
     let download = move || kept.download(hall.chosen.with_untracked(Selection::ids));
+    let collecting = RwSignal::new(false);
+    let collect = move || {
+        kept.shop.map(|shop| {
+            let take_out = move || {
+                if let Some(collection) = collection.get_untracked() {
+                    kept.take_out(collection, hall.chosen.with_untracked(Selection::ids));
+                    done();
+                }
+            };
+            view! {
+                <Button tone=Tone::Quiet icon=STACK_PLUS disabled=none on_press=move || collecting.set(true)>"Collect"</Button>
+                <Show when=move || collection.get().is_some()>
+                    <Button tone=Tone::Quiet icon=STACK_MINUS disabled=none on_press=take_out>"Take out"</Button>
+                </Show>
+                <Collect shop open=collecting chosen=hall.chosen on_done=done />
+            }
+        })
+    };
     let count = move || match hall.chosen.with(Selection::len) {
         0 => "Choose pictures".to_owned(),
         count => format!("{count} chosen"),
@@ -268,6 +324,7 @@ fn Chosen(hall: Hall) -> impl IntoView {
                 >
                     "All"
                 </Button>
+                {collect}
                 <Button tone=Tone::Quiet icon=DOWNLOAD_SIMPLE disabled=none on_press=download>"Save"</Button>
                 <Button tone=Tone::Danger icon=TRASH disabled=none on_press=delete>"Delete"</Button>
             </div>

@@ -1,5 +1,6 @@
 //! Models: which one is there, where others come from, and what this browser keeps of them.
 
+pub mod library;
 pub mod look;
 pub mod now;
 pub mod packing;
@@ -10,6 +11,7 @@ use leptos::prelude::*;
 
 use crate::page::studio::Studio;
 
+use library::{Fetch, Library};
 use look::LookDialog;
 use now::Now;
 use packing::PackingCard;
@@ -19,6 +21,23 @@ use storage::Kept;
 /// The panel.
 #[component]
 pub fn Models() -> impl IntoView {
+    if let Some(server) = Studio::here().server {
+        return view! {
+            <div class="models">
+                <header class="models-head">
+                    <h1>"Models"</h1>
+                    <p class="quiet">"They lie on the server's disk. The one in use is brought to a device when a picture wants it."</p>
+                </header>
+                <div class="models-main stack">
+                    <Library server />
+                </div>
+                <aside class="models-side" aria-label="Models to come">
+                    <Fetch server />
+                </aside>
+            </div>
+        }
+        .into_any();
+    }
     view! {
         <div class="models">
             <header class="models-head">
@@ -36,6 +55,7 @@ pub fn Models() -> impl IntoView {
             <LookDialog />
         </div>
     }
+    .into_any()
 }
 
 /// What people call a family; nothing while the engine has not told its names.

@@ -1,9 +1,12 @@
 //! How the page is: its looks, what it keeps, and what it is.
 
+pub mod server;
+
 use leptos::html;
 use leptos::prelude::*;
 use phosphor_leptos::{CIRCLE_HALF, CLOCK_COUNTER_CLOCKWISE, DOWNLOAD_SIMPLE, MOON, SUN, TRASH, UPLOAD_SIMPLE};
 
+use self::server::OfServer;
 use crate::history::History;
 use crate::page::drop;
 use crate::page::gallery::Gallery;
@@ -20,13 +23,18 @@ const KEEP: [u32; 4] = [100, 500, 1000, 5000];
 /// The panel.
 #[component]
 pub fn Settings() -> impl IntoView {
+    let server = Studio::here().server;
+    // What a server keeps is not this browser's matter.
+    let pictures = server.is_none().then(|| view! { <Pictures /> });
+    let of_server = server.map(|server| view! { <OfServer server /> });
     view! {
         <div class="settings">
             <h1>"Settings"</h1>
             <Looks />
-            <Pictures />
+            {pictures}
             <Words />
             <Travel />
+            {of_server}
             <About />
         </div>
     }
@@ -223,12 +231,15 @@ fn Travel() -> impl IntoView {
 
 #[component]
 fn About() -> impl IntoView {
+    let what = if Studio::here().server.is_some() {
+        "Images from words, made by the devices of the machine that this page comes from. Prompts, pictures and models stay on it."
+    } else {
+        "Images from words, made by your own graphics card, in this tab. Prompts, pictures and models never leave this machine."
+    };
     view! {
         <section class="card settings-group" aria-labelledby="settings-about">
             <h2 id="settings-about">"Encaustic"</h2>
-            <p class="quiet">
-                "Images from words, made by your own graphics card, in this tab. Prompts, pictures and models never leave this machine."
-            </p>
+            <p class="quiet">{what}</p>
             <dl class="facts">
                 <div class="facts-row">
                     <dt>"Version"</dt>

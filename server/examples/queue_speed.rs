@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut tokens = Vec::new();
     let claims = timed(TIMES, |i| {
         let loaded = ["m", "n", "o"].get(i % 3).copied();
-        let claim = queue.claim(&Worker { name: "bench", loaded })?;
+        let claim = queue.claim(&Worker { name: "bench", loaded, away: &[] })?;
         tokens.extend(claim.map(|claim| claim.token));
         Ok(())
     })?;
@@ -65,7 +65,7 @@ fn submit(queue: &SqliteQueue, i: usize) -> Result<(), QueueError> {
 
 fn drain(queue: &SqliteQueue) -> Result<usize, QueueError> {
     let mut done = 0;
-    while let Some(claim) = queue.claim(&Worker { name: "bench", loaded: None })? {
+    while let Some(claim) = queue.claim(&Worker { name: "bench", loaded: None, away: &[] })? {
         queue.end(&claim.token, &End::Cancelled)?;
         done += 1;
     }

@@ -99,7 +99,8 @@ config! {
         /// For how many seconds a job may run.
         timeout_secs: u32 = 3600;
         /// For how many seconds a device may take to stop a job whose time is over or that was cancelled; then the job is ended
-        /// without it. Neither a step nor the loading of a model can be broken off.
+        /// without it. Neither a step nor the loading of a model can be broken off. A server that ends waits for so long as well,
+        /// after `shutdown_secs`.
         hang_secs: u32 = 30;
         /// For how many seconds running jobs may go on when the server is asked to end; then they are begun again at the next
         /// start.
@@ -109,7 +110,7 @@ config! {
         /// After how many tries that ended with the loss of their device a job is given up.
         attempts: u32 = 3;
         /// After how many deaths of the whole server while it ran a job is held to be their cause, and given up. From the second
-        /// on it runs alone, so that no other job is held to be the cause.
+        /// on it runs alone, so that no other job is held to be the cause; `look_ahead` others may come before it then.
         crashes: u32 = 10;
         /// For how many hours an idempotency key stands for its job.
         keep_keys_hours: u32 = 24;

@@ -152,7 +152,7 @@ impl Server {
             tokio::spawn(http::serve_apart(listener, app.clone()));
         }
         let serving = tokio::spawn(http::serve(listener, app.clone()));
-        fetch_usual(&app).await;
+        pulls::fetch_usual(&app).await;
         Crew::start(&app).map_err(StartError::Threads)?;
         Ok(Self { app, address, stop, serving })
     }
@@ -172,19 +172,5 @@ impl Server {
         let _ = self.stop.send(true);
         self.app.pulls.stop_all();
         let _ = self.serving.await;
-    }
-}
-
-/// Sends the usual model on its way if it is one of the hub's and not here: jobs for it wait, and see how it comes.
-async fn fetch_usual(app: &App) {
-    let Some(model) = app.config.model.clone().filter(|model| pulls::is_on_hub(model)) else { return };
-    let (host, name) = (Arc::clone(&app.host), model.clone());
-    let is_there = tokio::task::spawn_blocking(move || host.card(Some(&name)).is_ok()).await.unwrap_or(false);
-    if is_there {
-        return;
-    }
-    match app.pulls.start(app, model.clone()) {
-        Ok(_) => tracing::info!("{model} is not here yet and is fetched"),
-        Err(error) => tracing::error!("{model}: {error}"),
     }
 }

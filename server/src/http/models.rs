@@ -232,14 +232,20 @@ async fn remove(State(app): State<App>, caller: Caller, Place(name): Place<Strin
 fn let_go(app: &App, model: &Model) -> Result<(), ApiError> {
     let until = Instant::now() + LETTING_GO;
     let is_it = |name: &str| name == model.name || Some(name) == model.path.as_deref();
+    // A job may call it by other names, too.
+    let names: Vec<String> = app.host.models()?.into_iter().map(|model| model.name).collect();
+    let may_be = |name: &str| is_it(name) || !names.iter().any(|known| known == name);
     loop {
         let mut is_held = false;
         for Standing { name: device, doing, model: held, .. } in app.crew.desks() {
-            let wanted = match doing {
-                Doing::Loading { job } => app.queue.job(job)?.wish.model.or_else(|| app.config.model.clone()),
-                _ => held,
+            let is_meant = match doing {
+                Doing::Loading { job } => {
+                    let wanted = app.queue.job(job)?.wish.model.or_else(|| app.config.model.clone());
+                    wanted.as_deref().is_some_and(may_be)
+                }
+                _ => held.as_deref().is_some_and(is_it),
             };
-            if !wanted.as_deref().is_some_and(is_it) {
+            if !is_meant {
                 continue;
             }
             if matches!(doing, Doing::Loading { .. } | Doing::Drawing { .. }) || Instant::now() > until {

@@ -74,14 +74,19 @@ impl File {
         self.gzip.get_or_init(packed);
     }
 
-    fn answer(&self, headers: &HeaderMap) -> Response {
+    /// What is sent; `pack` makes its gzip where that is wanted and not there.
+    fn answer(&self, headers: &HeaderMap, pack: bool) -> Response {
         let says = |name: header::HeaderName, what: &str| {
             headers.get_all(name).iter().any(|value| value.to_str().is_ok_and(|text| text.contains(what)))
         };
         let mut response = if says(header::IF_NONE_MATCH, self.tag.to_str().unwrap_or("-")) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            match self.gzip.get().filter(|_| says(header::ACCEPT_ENCODING, "gzip")) {
+            let wants_gzip = says(header::ACCEPT_ENCODING, "gzip");
+            if pack && wants_gzip {
+                self.pack();
+            }
+            match self.gzip.get().filter(|_| wants_gzip) {
                 Some(Some(packed)) => ([(header::CONTENT_ENCODING, "gzip")], Body::from(packed.clone())).into_response(),
                 _ => Body::from(self.bytes.clone()).into_response(),
             }
@@ -129,16 +134,13 @@ pub(super) async fn serve(State(app): State<App>, request: Request) -> Result<Re
         // What is built in lies in memory: it is there whatever else the server is busy with.
         None => FILES.get(&path).map(|file| {
             pack_all();
-            file.answer(request.headers())
+            file.answer(request.headers(), false)
         }),
         Some(folder) => {
             let (wanted, headers) = (path.clone(), request.headers().clone());
             let read = app.blocking(move |_| {
                 let file = folder::read(&folder, &wanted).map(|bytes| File::new(&wanted, bytes.into()));
-                Ok::<_, Interrupted>(file.map(|file| {
-                    file.pack();
-                    file.answer(&headers)
-                }))
+                Ok::<_, Interrupted>(file.map(|file| file.answer(&headers, true)))
             });
             read.await?
         }

@@ -7,6 +7,7 @@ use super::ApiError;
 use crate::App;
 use crate::auth::{Caller, Scope, Wait};
 use crate::job::{Job, NewJob, PRIORITIES, Priority};
+use crate::pulls;
 use crate::time::Millis;
 use crate::webhooks::target::Target;
 
@@ -163,7 +164,7 @@ pub fn check(app: &App, wish: &NewJob) -> Result<(), ApiError> {
         limit(false, "webhook", error.to_string());
     }
     if let Some(model) = &wish.model
-        && let Err(failure) = app.host.card(Some(model))
+        && let Err(failure) = pulls::card(app, Some(model))
     {
         let message = failure.message.strip_prefix("model: ").unwrap_or(&failure.message).to_owned();
         limit(false, "model", message);

@@ -68,7 +68,7 @@ pub trait Queue: Send + Sync + 'static {
     fn give_back(&self, token: &Token) -> Result<(), QueueError>;
 
     /// Takes back the claims whose leases have run out, or all of them (`everyone`: at the start of a server that has the
-    /// database for itself); jobs that have been begun too often fail. Returns how many there were.
+    /// database for itself); jobs that were there at too many deaths fail. Returns how many there were.
     fn reclaim(&self, everyone: bool) -> Result<u32, QueueError>;
 
     /// Takes a job back: a waiting one ends at once, a running one when its worker hears of it.
@@ -122,6 +122,8 @@ pub struct Worker<'a> {
     pub name: &'a str,
     /// The model that it has loaded.
     pub loaded: Option<&'a str>,
+    /// Models that nobody has yet: jobs for them wait.
+    pub away: &'a [String],
 }
 
 /// What became of a wish.

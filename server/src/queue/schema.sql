@@ -28,7 +28,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 -- The line; what a claim looks at is all in the index.
-CREATE INDEX jobs_in_line ON jobs (priority DESC, place, id, model, passed) WHERE state = 'waiting' AND is_ready = 1;
+CREATE INDEX jobs_in_line ON jobs (priority DESC, place, id, model, passed, crashes) WHERE state = 'waiting' AND is_ready = 1;
 CREATE INDEX jobs_in_line_of_client ON jobs (client, priority, place) WHERE state = 'waiting' AND is_ready = 1;
 CREATE INDEX jobs_to_come ON jobs (not_before, id) WHERE state = 'waiting' AND is_ready = 0;
 CREATE INDEX jobs_running ON jobs (lease_until) WHERE state = 'running';

@@ -58,6 +58,8 @@ pub(super) fn attempt(app: &App, desk: &Desk, engine: &mut dyn Engine, claim: Cl
     // What is left behind by a panic is the engine's, and that is dropped.
     let pictures = catch_unwind(AssertUnwindSafe(|| pictures(app, desk, engine, &job, hold, &mut follow)));
     let pictures = pictures.unwrap_or_else(|panic| Err(Stop::Broken(broke_down(panic.as_ref()))));
+    // However long it takes to write the end, it is not the device that holds it up.
+    hold.end();
     let place = follow.place();
     let after = finish(app, desk, &job, hold, pictures, &place);
     app.metrics.memory(&name, desk.standing().memory);
@@ -91,7 +93,6 @@ fn pictures(
 ) -> Result<Vec<NewImage>, Stop> {
     desk.set(Doing::Loading { job: job.id });
     let wanted = job.wish.model.as_deref().or(app.config.model.as_deref());
-    wait_for(app, hold, follow, wanted)?;
     let loaded = load(app, desk, engine, wanted)?;
     app.crew.live.change(job.id, |glance| glance.model = Some(loaded.name.clone()));
     if follow.has_to_end() {
@@ -127,21 +128,6 @@ fn pictures(
     }
     desk.set_memory(engine.memory());
     Ok(images)
-}
-
-/// Waits for a model that is on its way into the library.
-fn wait_for(app: &App, hold: &Hold, follow: &mut Follow<'_>, model: Option<&str>) -> Result<(), Stop> {
-    let is_on_its_way = || model.is_some_and(|model| app.pulls.is_on_its_way(model));
-    if is_on_its_way() {
-        remark(app, hold, "Its model is on its way into the library and is waited for.");
-    }
-    while is_on_its_way() {
-        if follow.has_to_end() {
-            return Err(Stop::Asked(follow.why.unwrap_or(Why::Lost)));
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Ok(())
 }
 
 fn load(app: &App, desk: &Desk, engine: &mut dyn Engine, wanted: Option<&str>) -> Result<Loaded, Stop> {
@@ -227,7 +213,7 @@ fn finish(app: &App, desk: &Desk, job: &Job, hold: &Hold, pictures: Result<Vec<N
             enter(&|| app.queue.end(&hold.token, &End::Cancelled));
         }
         Err(Stop::Asked(Why::Lost)) => {
-            tracing::warn!("it was ended {place}, or another worker has taken it over; what was drawn is dropped");
+            tracing::warn!("it has been ended or taken over meanwhile, {place}; what was drawn is dropped");
         }
         Err(Stop::Asked(Why::Leaving)) => {
             tracing::info!("put back into the queue {place}");
@@ -294,7 +280,7 @@ fn enter(
                 show(format!("the end of its job cannot be written, it is tried again: {error}"));
             }
             Err(QueueError::Lost(_)) => {
-                tracing::warn!("another worker has taken the job over; what was drawn is dropped");
+                tracing::warn!("the job has been ended or taken over meanwhile; what was drawn is dropped");
                 return false;
             }
             Err(error) => {

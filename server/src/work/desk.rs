@@ -77,6 +77,14 @@ impl Desk {
         lock(&self.standing).doing = doing;
     }
 
+    /// It does not come back from this job. One that has, meanwhile, is left alone.
+    pub(super) fn hang(&self, hung: JobId, problem: String) {
+        let mut standing = lock(&self.standing);
+        if matches!(standing.doing, Doing::Loading { job } | Doing::Drawing { job } if job == hung) {
+            standing.doing = Doing::Broken { problem };
+        }
+    }
+
     pub(super) fn set_memory(&self, memory: Memory) {
         lock(&self.standing).memory = memory;
     }

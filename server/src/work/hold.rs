@@ -1,6 +1,6 @@
 //! The claims that this process holds, so that one thread can give signs of life for all of them.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(super) struct Hold {
     /// For how many seconds it may run, and until when that is, if there is a limit.
     pub(super) limit: Option<(u32, Instant)>,
     told: AtomicU8,
+    /// Its device is done; what is left is to write the end.
+    is_ending: AtomicBool,
     /// Since when its worker is asked to stop.
     asked: OnceLock<Instant>,
 }
@@ -29,8 +31,8 @@ impl Holds {
     pub(super) fn add(&self, token: Token, device: &str, timeout_secs: u32) -> Arc<Hold> {
         let end = || Instant::now() + Duration::from_secs(timeout_secs.into());
         let limit = (timeout_secs > 0).then(|| (timeout_secs, end()));
-        let (told, asked) = (AtomicU8::new(0), OnceLock::new());
-        let hold = Arc::new(Hold { token, device: device.to_owned(), limit, told, asked });
+        let (told, is_ending, asked) = (AtomicU8::new(0), AtomicBool::new(false), OnceLock::new());
+        let hold = Arc::new(Hold { token, device: device.to_owned(), limit, told, is_ending, asked });
         lock(&self.0).push(Arc::clone(&hold));
         hold
     }
@@ -64,8 +66,16 @@ impl Hold {
         self.limit.is_some_and(|(_, end)| Instant::now() >= end)
     }
 
-    /// For how long it should have ended by now.
+    /// The device is done with it.
+    pub(super) fn end(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
+    }
+
+    /// For how long its device should have stopped by now.
     pub(super) fn late(&self) -> Option<Duration> {
+        if self.is_ending.load(Ordering::SeqCst) {
+            return None;
+        }
         let since = [self.asked.get().copied(), self.limit.map(|(_, end)| end)].into_iter().flatten().min()?;
         Instant::now().checked_duration_since(since)
     }

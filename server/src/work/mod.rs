@@ -163,7 +163,9 @@ async fn ring(app: App) {
     while !app.crew.is_closing() {
         match events.recv().await.as_deref() {
             Ok(event) => match event.news {
-                News::Job { change: Change::Queued { .. }, .. } | News::Queue { is_paused: false } => app.crew.bell.ring(),
+                News::Job { change: Change::Queued { .. }, .. } | News::Queue { is_paused: false } | News::Models => {
+                    app.crew.bell.ring();
+                }
                 _ => {}
             },
             Err(RecvError::Lagged(_)) => app.crew.bell.ring(),

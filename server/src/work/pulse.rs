@@ -2,11 +2,9 @@
 //!
 //! It has a thread of its own: a step that takes long must not cost a job its lease.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attempt::timed_out;
-use super::desk::Doing;
 use super::hold::Hold;
 use super::lock;
 use crate::App;
@@ -17,7 +15,7 @@ use crate::time::Millis;
 const CLEANING: Duration = Duration::from_secs(3600);
 /// How often to look whether the server ends.
 const GLANCE: Duration = Duration::from_millis(100);
-/// How often to look whether jobs that run were cancelled.
+/// How often to look whether jobs that run were cancelled, and whether their devices have heard of it.
 const LOOK: Duration = Duration::from_secs(1);
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
@@ -35,12 +33,6 @@ pub(super) fn run(app: &App) {
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
             look(app);
-        }
-        for hold in app.crew.holds.all() {
-            let patience = Duration::from_secs(app.config.hang_secs.into());
-            if let Some(late) = hold.late().filter(|late| *late >= patience) {
-                abandon(app, &hold, late);
-            }
         }
         if beaten.elapsed() >= beat {
             beaten = Instant::now();
@@ -71,16 +63,20 @@ pub(super) fn run(app: &App) {
 
 /// Asks how it stands with what runs; its own worker asks only between steps.
 fn look(app: &App) {
+    let patience = Duration::from_secs(app.config.hang_secs.into());
     for hold in app.crew.holds.all() {
         if let Ok(standing) = app.queue.standing(&hold.token) {
             hold.tell(standing);
+        }
+        if let Some(late) = hold.late().filter(|late| *late >= patience) {
+            abandon(app, &hold, late);
         }
     }
 }
 
 /// Ends a job over the head of its device, which does not answer: a thread in the depths of a driver cannot be broken off. When it
 /// comes back, its claim is worth nothing, and it goes on with the next job.
-fn abandon(app: &App, hold: &Arc<Hold>, late: Duration) {
+fn abandon(app: &App, hold: &Hold, late: Duration) {
     let (job, device) = (hold.token.job, &hold.device);
     let end = match hold.standing() {
         Standing::Lost => return,
@@ -88,7 +84,9 @@ fn abandon(app: &App, hold: &Arc<Hold>, late: Duration) {
         Standing::Held => End::Failed(timed_out(hold, &format!("{device} has not answered since"))),
     };
     match app.queue.end(&hold.token, &end) {
-        Ok(()) | Err(QueueError::Lost(_)) => {}
+        Ok(()) => {}
+        // It has come to its end by itself, a moment ago.
+        Err(QueueError::Lost(_)) => return,
         // It is tried again in a moment.
         Err(error) => return tracing::warn!(job = job.0, "its end cannot be written: {error}"),
     }
@@ -97,7 +95,7 @@ fn abandon(app: &App, hold: &Arc<Hold>, late: Duration) {
     app.crew.live.end(job);
     let problem = format!("it has not answered since job {} was to end, {} s ago", job.0, late.as_secs());
     for desk in lock(&app.crew.desks).iter().filter(|desk| desk.standing().name == *device) {
-        desk.set(Doing::Broken { problem: problem.clone() });
+        desk.hang(job, problem.clone());
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Follow<'a> {
 pub(super) enum Why {
     /// Its client took it back.
     Cancelled,
-    /// It is another worker's.
+    /// It is another worker's, or was ended over the head of this one.
     Lost,
     /// The server ends.
     Leaving,
@@ -139,6 +139,11 @@ impl Watch for Follow<'_> {
     fn at(&mut self, progress: Progress) -> ControlFlow<()> {
         self.pace.note(progress);
         self.last = Some(progress);
+        let has_to_end = self.has_to_end();
+        if self.why == Some(Why::Lost) {
+            // Its end has been told already.
+            return ControlFlow::Break(());
+        }
         let (part, left, pictures, pace) = (self.part(progress), self.left(progress), self.drawn, self.pace.per_second);
         self.app.crew.live.change(self.job(), |glance| {
             glance.progress = Some(progress);
@@ -152,12 +157,12 @@ impl Watch for Follow<'_> {
             self.told = Some((progress.stage, Instant::now()));
             self.app.hub.live(News::Job { job: self.job(), change: Change::Progress(progress) });
         }
-        if self.has_to_end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if has_to_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn wants_look(&mut self) -> bool {
-        // Of the first picture, as long as it is the one that is drawn.
-        self.drawn == 0 && self.looked.is_none_or(|looked| looked.elapsed() >= BLIND)
+        // Of the first picture, as long as it is the one that is drawn, and somebody waits for it.
+        self.drawn == 0 && self.hold.standing() != Standing::Lost && self.looked.is_none_or(|looked| looked.elapsed() >= BLIND)
     }
 
     fn look(&mut self, picture: Pixels) {

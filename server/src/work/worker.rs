@@ -94,7 +94,8 @@ fn work(app: &App, desk: &Desk, engine: &mut dyn Engine, rest: &mut Duration) ->
         }
         let heard = app.crew.bell.rung();
         let standing = desk.standing();
-        let worker = Worker { name: &standing.name, loaded: standing.model.as_deref() };
+        let away = app.pulls.awaited();
+        let worker = Worker { name: &standing.name, loaded: standing.model.as_deref(), away: &away };
         match app.queue.claim(&worker) {
             Ok(Some(claim)) => {
                 let after = attempt(app, desk, engine, claim);

@@ -122,7 +122,7 @@ fn every_end_is_told_once_and_signed() {
         let wish = NewJob { webhook: Some(receiver.url()), ..NewJob::default() };
         let job = queue.submit(&wish, &Client::local(), None).unwrap().job;
         queue.pause(false).unwrap();
-        let claim = queue.claim(&Worker { name: "test", loaded: None }).unwrap().unwrap();
+        let claim = queue.claim(&Worker { name: "test", loaded: None, away: &[] }).unwrap().unwrap();
         queue.pause(true).unwrap();
         queue.end(&claim.token, &end).unwrap();
         let delivery = settled(&trial, job);

@@ -11,6 +11,7 @@ use encaustic_server::events::News;
 use encaustic_server::images::name::Pattern;
 use encaustic_server::job::{Client, Job, NewJob, State};
 use encaustic_server::work::Doing;
+use serde_json::json;
 
 use crate::support::{Easel, Trial};
 
@@ -165,13 +166,29 @@ fn a_device_that_hangs_holds_nobody_up() {
 }
 
 #[test]
-fn a_model_that_is_on_its_way_is_waited_for() {
-    let models = vec!["demo".to_owned(), "hf:owner/name".to_owned()];
-    let trial = Trial::with(Easel { models, ..Easel::default() }, |config| config.model = Some("hf:owner/name".into()));
-    // The server has sent it on its way itself: it is the usual one, and was not here.
-    let job = trial.ended(trial.wish(&wish("a cat", 1)));
-    assert_eq!(job.state, State::Finished, "{job:?}");
-    assert!(job.log.iter().any(|line| line.text.contains("on its way")), "{job:?}");
+fn jobs_wait_for_a_model_that_is_on_its_way() {
+    let easel = Easel { models: ["demo", "hf:owner/gated"].map(str::to_owned).into(), ..Easel::default() };
+    let (is_shut, is_down) = (easel.is_shut.clone(), easel.is_down.clone());
+    is_shut.store(true, Ordering::SeqCst);
+    is_down.store(true, Ordering::SeqCst);
+    // It is the usual one and not here: the server sends for it.
+    let trial = Trial::with(easel, |config| config.model = Some("hf:owner/gated".into()));
+    let usual = trial.post("/api/v1/jobs", &json!({"request": {"prompt": "a cat"}}));
+    let named = trial.post("/api/v1/jobs", &json!({"request": {"prompt": "a cat"}, "model": "hf:owner/gated"}));
+    let jobs = [usual, named].map(|answer| {
+        assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+        JobId(answer.json()["id"].as_u64().unwrap())
+    });
+    // The device is not kept waiting.
+    let other = NewJob { model: Some("demo".into()), ..wish("another", 1) };
+    assert_eq!(trial.ended(trial.wish(&other)).state, State::Finished);
+    assert!(jobs.iter().all(|job| trial.told(*job) == "queued"));
+    // It does not come at the first try.
+    is_shut.store(false, Ordering::SeqCst);
+    assert!(jobs.iter().all(|job| trial.ended(*job).state == State::Failed));
+    is_down.store(false, Ordering::SeqCst);
+    trial.until("the model", || trial.app().host.card(Some("hf:owner/gated")).ok());
+    assert_eq!(trial.ended(trial.wish(&wish("a cat", 1))).state, State::Finished);
 }
 
 #[test]

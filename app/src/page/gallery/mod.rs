@@ -170,9 +170,8 @@ impl Gallery {
         let text =
             if ids.len() == 1 { "The picture is deleted.".to_owned() } else { format!("{} pictures are deleted.", ids.len()) };
         spawn_local(async move {
-            if !self.write(changed).await {
-                return;
-            }
+            // Where nothing can be written, as there is no room, it may still go for good, which makes some.
+            self.write(changed).await;
             let notice = self.studio.notice(text, false, Some(Action::new("Undo", move || self.bring_back(&ids))));
             let end = move || {
                 self.studio.dismiss(notice);
@@ -270,22 +269,16 @@ impl Gallery {
     /// Changes what is known of pictures, here and in the storage.
     fn change(self, ids: &[u64], change: impl Fn(&mut Record)) {
         let changed = self.alter(ids, change);
-        spawn_local(async move {
-            self.write(changed).await;
-        });
+        spawn_local(self.write(changed));
     }
 
-    /// Writes what is known of pictures into the storage. Returns whether it could; if not, the user has been told.
-    async fn write(self, records: Vec<Record>) -> bool {
-        let Some(store) = self.store.get_value() else { return true };
+    /// Writes what is known of pictures into the storage, and tells others of it; if it could not, the user.
+    async fn write(self, records: Vec<Record>) {
+        let Some(store) = self.store.get_value() else { return };
         match store.update(&records).await {
             Ok(()) => self.tell(),
-            Err(error) => {
-                self.studio.complain(error.to_string());
-                return false;
-            }
+            Err(error) => self.studio.complain(error.to_string()),
         }
-        true
     }
 
     /// Changes what is known of pictures here, and returns how it is now.

@@ -10,6 +10,7 @@ use crate::http::ApiError;
 use crate::http::fields::Fields;
 use crate::images::format::{Format, Quality};
 use crate::job::NewJob;
+use crate::pulls;
 
 /// The most pictures of a request.
 const PICTURES: i128 = 10;
@@ -51,7 +52,7 @@ pub(super) fn read(app: &App, body: Map<String, Value>) -> Result<Ask, ApiError>
     let name = fields.word("model")?;
     let is_dall_e = name.as_deref().is_some_and(|name| name.starts_with("dall-e-"));
     let model = models::find(app, name.as_deref())?;
-    let card = app.host.card(model.as_deref())?;
+    let card = pulls::card(app, model.as_deref())?;
     let mut request = Request { prompt, ..Request::default() };
     request.batch = fields.within("n", 1, PICTURES)?.unwrap_or(1);
     if let Some(size) = fields.word("size")?.filter(|size| size != "auto") {
@@ -61,7 +62,7 @@ pub(super) fn read(app: &App, body: Map<String, Value>) -> Result<Ask, ApiError>
     }
     let qualities = ["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"];
     let quality = fields.choice("quality", &qualities)?.unwrap_or("auto");
-    request.steps = steps(card.defaults.steps, quality);
+    request.steps = steps(card.and_then(|card| card.defaults.steps), quality);
     let form = fields.choice("response_format", &["url", "b64_json"])?;
     let format = match fields.choice("output_format", &["png", "jpeg", "webp"])? {
         Some("jpeg") => Format::Jpeg,

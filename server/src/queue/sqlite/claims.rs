@@ -26,8 +26,9 @@ pub(super) const STALE: &str =
 
 /// How many jobs run, and whether one of them has to be alone.
 const COMPANY: &str = "SELECT count(*), coalesce(max(crashes), 0) FROM jobs INDEXED BY jobs_running WHERE state = 'running'";
-/// A job that was there at so many deaths runs alone from then on: at the next one, it is known whose it was.
-const SUSPECT: u32 = 2;
+/// A job that was there at so many deaths runs alone from then on: at the next one, it is known whose it was. Others pass it a bounded
+/// number of times; then nobody is begun until it is alone.
+pub(super) const SUSPECT: u32 = 2;
 
 /// Whether a claim can come to something.
 pub(super) fn is_worth_it(sql: &Connection, now: Millis) -> Outcome<bool> {
@@ -60,15 +61,11 @@ impl Writing<'_> {
         if crashes >= SUSPECT {
             return Ok(None);
         }
-        while let Some(job) = self.next(worker.loaded)? {
+        while let Some(job) = self.next(worker, running == 0)? {
             if let Err(error) = self.legible(job)? {
                 let message = format!("this version of the program cannot read what was asked for ({error}); send it again");
                 self.close(job, &End::Failed(Failure { kind: FailureKind::Invalid, message }))?;
                 continue;
-            }
-            if running > 0 && rows::find(self.sql, job)?.crashes >= SUSPECT {
-                // It is next, and waits until it is alone.
-                return Ok(None);
             }
             let spot = rows::spot(self.sql, job)?;
             let claim: u64 = self

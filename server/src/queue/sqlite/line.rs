@@ -8,18 +8,19 @@
 use encaustic_protocol::JobId;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::claims::SUSPECT;
 use super::rows::{self, Spot};
 use super::{Outcome, Writing, is_paused, refused};
 use crate::events::News;
 use crate::job::{Client, Priority, State};
-use crate::queue::QueueError;
+use crate::queue::{QueueError, Worker};
 
 /// However far a configuration wants to look ahead, a claim looks at no more jobs than this.
 const FARTHEST: u32 = 256;
 
 /// The first jobs of the line.
 pub(super) const FIRST: &str =
-    "SELECT id, model, passed, priority FROM jobs INDEXED BY jobs_in_line WHERE state = 'waiting' AND is_ready = 1
+    "SELECT id, model, passed, priority, crashes FROM jobs INDEXED BY jobs_in_line WHERE state = 'waiting' AND is_ready = 1
      ORDER BY priority DESC, place, id LIMIT ?1";
 /// Jobs whose moment has come and who have no place yet.
 pub(super) const DUE: &str = "SELECT id, client, priority FROM jobs INDEXED BY jobs_to_come
@@ -57,6 +58,15 @@ pub(super) fn ahead(sql: &Connection, spot: &Spot) -> Outcome<u32> {
     Ok(ahead?)
 }
 
+/// A job in the line, as far as its turn depends on it.
+struct InLine {
+    job: u64,
+    model: String,
+    passed: u32,
+    priority: Priority,
+    crashes: u32,
+}
+
 impl Writing<'_> {
     /// Where a client's new job comes in the line.
     pub(super) fn arrival(&self, client: &Client, priority: Priority) -> Outcome<f64> {
@@ -74,30 +84,40 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The job that is next for a worker. One for the model that it has `loaded` may be it from a little farther behind, as long
-    /// as nobody before it has been passed too often.
-    pub(super) fn next(&self, loaded: Option<&str>) -> Outcome<Option<JobId>> {
+    /// The job that is next for a worker. One for the model that it has loaded may be it from a little farther behind, as long as
+    /// nobody before it has been passed too often; so may any other behind one that has to be alone, while somebody else runs.
+    pub(super) fn next(&self, worker: &Worker<'_>, is_alone: bool) -> Outcome<Option<JobId>> {
         let look_ahead = self.rules.look_ahead.min(FARTHEST);
-        let mut first = self.sql.prepare_cached(FIRST)?;
-        let first = first.query_map([look_ahead + 1], |row| {
-            Ok((row.get::<_, u64>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?, row.get::<_, Priority>(3)?))
+        let most = if worker.away.is_empty() { look_ahead } else { FARTHEST };
+        let mut line = self.sql.prepare_cached(FIRST)?;
+        let line = line.query_map([most + 1], |row| {
+            Ok(InLine { job: row.get(0)?, model: row.get(1)?, passed: row.get(2)?, priority: row.get(3)?, crashes: row.get(4)? })
         })?;
-        let first = first.collect::<Result<Vec<_>, _>>()?;
-        let Some((head, _, _, priority)) = first.first() else { return Ok(None) };
-        let mut passed = Vec::new();
-        for (id, model, times, its_priority) in &first {
-            if Some(model.as_str()) == loaded && its_priority == priority {
-                for id in passed {
-                    self.sql.prepare_cached("UPDATE jobs SET passed = passed + 1 WHERE id = ?1")?.execute([id])?;
-                }
-                return Ok(Some(JobId(*id)));
-            }
-            if *times >= look_ahead || its_priority != priority {
+        let mut line = line.collect::<Result<Vec<_>, _>>()?;
+        line.retain(|one| !worker.away.contains(&one.model));
+        line.truncate(look_ahead as usize + 1);
+        let mut first: Option<(usize, Priority)> = None;
+        let mut chosen = None;
+        for (place, one) in line.iter().enumerate() {
+            if first.is_some_and(|(_, priority)| priority != one.priority) {
                 break;
             }
-            passed.push(*id);
+            if is_alone || one.crashes < SUSPECT {
+                if Some(one.model.as_str()) == worker.loaded {
+                    chosen = Some(place);
+                    break;
+                }
+                first = first.or(Some((place, one.priority)));
+            }
+            if one.passed >= look_ahead {
+                break;
+            }
         }
-        Ok(Some(JobId(*head)))
+        let Some(chosen) = chosen.or(first.map(|(place, _)| place)) else { return Ok(None) };
+        for one in line.iter().take(chosen) {
+            self.sql.prepare_cached("UPDATE jobs SET passed = passed + 1 WHERE id = ?1")?.execute([one.job])?;
+        }
+        Ok(line.get(chosen).map(|one| JobId(one.job)))
     }
 
     /// Remembers the round in which a client is served.

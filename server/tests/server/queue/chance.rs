@@ -121,9 +121,13 @@ fn claim(bench: &Bench, dice: &mut Dice, known: &mut Known) {
     known.sort(bench);
     let first = queue.jobs(&Wanted { states: vec![State::Waiting], most: 1, ..Wanted::default() }).unwrap();
     let loaded = dice.pick(&[None, Some("m"), Some("n")]).flatten();
-    let Some(claim) = queue.claim(&Worker { name: "w", loaded }).unwrap() else { return };
+    let Some(claim) = queue.claim(&Worker { name: "w", loaded, away: &[] }).unwrap() else { return };
     assert_eq!(claim.job.wish.priority, first[0].wish.priority);
-    assert!(loaded.is_some_and(|loaded| claim.job.wish.model.as_deref() == Some(loaded)) || claim.job.id == first[0].id);
+    assert!(
+        loaded.is_some_and(|loaded| claim.job.wish.model.as_deref() == Some(loaded))
+            || claim.job.id == first[0].id
+            || first[0].crashes > 1
+    );
     assert!(known.held.iter().all(|token| token.job != claim.job.id), "given out twice");
     known.held.push(claim.token);
 }
@@ -177,9 +181,9 @@ fn whatever_happens_at_once_every_job_ends_once() {
                     // Others do the same, so most of this may be refused; that is seen at the end.
                     match dice.roll(8) {
                         0..3 => jobs.push(queue.submit(&dice.wish(), &Client::local(), None).unwrap().job),
-                        3..5 => {
-                            held.extend(queue.claim(&Worker { name: "w", loaded: Some("m") }).unwrap().map(|claim| claim.token))
-                        }
+                        3..5 => held.extend(
+                            queue.claim(&Worker { name: "w", loaded: Some("m"), away: &[] }).unwrap().map(|claim| claim.token),
+                        ),
                         5 => drop(held.pop().map(|token| queue.end(&token, &finished()))),
                         6 => {
                             bench.wait(2_000);

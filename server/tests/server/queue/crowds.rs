@@ -26,7 +26,9 @@ fn eight_workers_share_ten_thousand_jobs() {
         let work = move |number: usize| {
             let mut mine = Vec::new();
             let name = format!("worker {number}");
-            while let Some(claim) = bench.queue.claim(&Worker { name: &name, loaded: Some(models[number % 3]) }).unwrap() {
+            while let Some(claim) =
+                bench.queue.claim(&Worker { name: &name, loaded: Some(models[number % 3]), away: &[] }).unwrap()
+            {
                 mine.push(claim.job.id);
                 bench.queue.end(&claim.token, &finished()).unwrap();
             }

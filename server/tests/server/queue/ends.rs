@@ -5,10 +5,10 @@
 
 use encaustic_protocol::Change;
 use encaustic_server::events::News;
-use encaustic_server::job::{Client, State};
-use encaustic_server::queue::{End, Queue, QueueError, Standing, Token};
+use encaustic_server::job::{Client, NewJob, State};
+use encaustic_server::queue::{End, Queue, QueueError, Standing, Token, Worker};
 
-use super::{Bench, failed, finished, image};
+use super::{Bench, failed, finished, image, wish};
 
 /// Lives a life; returns its story, and what the beats said.
 fn live(life: &str) -> (String, Vec<Standing>, State) {
@@ -166,10 +166,10 @@ fn a_poison_job_takes_nobody_along() {
     assert_eq!(bench.queue.job(poison).unwrap().attempts, 4);
 }
 
-/// One that has to be alone waits until those that run have ended, and nobody overtakes it.
+/// One that has to be alone is passed as often as any other, and by those who may run; then nobody is begun until it is alone.
 #[test]
 fn who_has_to_be_alone_is_not_starved() {
-    let mut bench = Bench::new(|_| ());
+    let mut bench = Bench::new(|rules| rules.look_ahead = 2);
     let suspect = bench.submit("a");
     for _ in 0..2 {
         bench.claim().unwrap();
@@ -177,12 +177,31 @@ fn who_has_to_be_alone_is_not_starved() {
     }
     let first = bench.submit("b");
     bench.queue.prioritise(first, 1).unwrap();
-    bench.submit("c");
-    let running = bench.claim().unwrap();
-    assert_eq!(running.job.id, first);
-    assert!(bench.claim().is_none());
-    bench.queue.end(&running.token, &finished()).unwrap();
+    let others = [bench.submit("c"), bench.submit("c"), bench.submit("c")];
+    let mut running: Vec<_> = std::iter::from_fn(|| bench.claim()).collect();
+    let begun: Vec<_> = running.iter().map(|claim| claim.job.id).collect();
+    assert_eq!(begun, [first, others[0], others[1]]);
+    while let Some(claim) = running.pop() {
+        assert!(bench.claim().is_none());
+        bench.queue.end(&claim.token, &finished()).unwrap();
+    }
     assert_eq!(bench.claim().unwrap().job.id, suspect);
+    assert!(bench.claim().is_none());
+}
+
+/// Jobs for a model that nobody has yet are passed by all others, and keep their places.
+#[test]
+fn who_waits_for_a_model_holds_nobody_up() {
+    let bench = Bench::new(|_| ());
+    let of = |model: &str| NewJob { model: Some(model.to_owned()), ..wish("a") };
+    let client = Client("a".to_owned());
+    let jobs = ["x", "y", "x", "z"].map(|model| bench.queue.submit(&of(model), &client, None).unwrap().job);
+    let away = ["x".to_owned()];
+    let claim = |away: &[String]| bench.queue.claim(&Worker { name: "w", loaded: None, away }).unwrap();
+    let begun: Vec<_> = std::iter::from_fn(|| claim(&away)).map(|claim| claim.job.id).collect();
+    assert_eq!(begun, [jobs[1], jobs[3]]);
+    let begun: Vec<_> = std::iter::from_fn(|| claim(&[])).map(|claim| claim.job.id).collect();
+    assert_eq!(begun, [jobs[0], jobs[2]]);
 }
 
 /// A wish that another version wrote fails by itself, and hides no other.

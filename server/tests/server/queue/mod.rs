@@ -72,7 +72,7 @@ impl Bench {
     }
 
     fn claim(&self) -> Option<Claim> {
-        self.queue.claim(&Worker { name: "w", loaded: None }).unwrap()
+        self.queue.claim(&Worker { name: "w", loaded: None, away: &[] }).unwrap()
     }
 
     /// What has happened to a job, in words.

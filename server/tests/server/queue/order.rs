@@ -28,7 +28,7 @@ fn play(look_ahead: u32, script: &str) {
         if let Some((loaded, expected)) = word.split_once('=') {
             let first = bench.queue.jobs(&Wanted { states: vec![State::Waiting], most: 1, ..Wanted::default() }).unwrap();
             let loaded = (!loaded.is_empty()).then_some(loaded);
-            let claim = bench.queue.claim(&Worker { name: "w", loaded }).unwrap();
+            let claim = bench.queue.claim(&Worker { name: "w", loaded, away: &[] }).unwrap();
             let name = claim.as_ref().and_then(|claim| jobs.iter().find(|(_, job)| **job == claim.job.id));
             assert_eq!(name.map_or("-", |(name, _)| name.as_str()), expected, "{said}");
             let Some(claim) = claim else { continue };

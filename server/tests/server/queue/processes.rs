@@ -46,7 +46,7 @@ fn the_other_process() {
             }
         }
     });
-    let worker = Worker { name: "process", loaded: None };
+    let worker = Worker { name: "process", loaded: None, away: &[] };
     for line in std::io::stdin().lock().lines() {
         match line.unwrap().split_once(' ').unwrap() {
             ("claim", _) => {
@@ -159,7 +159,7 @@ fn killed(lease_ms: i64) -> Duration {
     }
     other.kill();
     let took = sweep(&queue, lease_ms);
-    let claim = queue.claim(&Worker { name: "we", loaded: None }).unwrap().unwrap();
+    let claim = queue.claim(&Worker { name: "we", loaded: None, away: &[] }).unwrap().unwrap();
     assert_eq!((claim.job.id, claim.job.attempts), (job, 2));
     queue.end(&claim.token, &super::finished()).unwrap();
     took
@@ -175,7 +175,7 @@ fn stopped(lease_ms: i64) {
     other.signal_after_a_beat("-STOP");
     let begun = Instant::now();
     sweep(&queue, lease_ms);
-    let claim = queue.claim(&Worker { name: "we", loaded: None }).unwrap().unwrap();
+    let claim = queue.claim(&Worker { name: "we", loaded: None, away: &[] }).unwrap().unwrap();
     assert_eq!(claim.job.id, job);
     queue.end(&claim.token, &End::Finished(vec![image("ours")])).unwrap();
     std::thread::sleep(Duration::from_millis(lease_ms.unsigned_abs() * 2).saturating_sub(begun.elapsed()));

@@ -20,6 +20,10 @@ pub struct Easel {
     pub models: Vec<String>,
     /// Whether its models of the hub (`hf:...`) are here; the first that is fetched brings them all.
     pub arrived: Arc<AtomicBool>,
+    /// Whether the hub answers with 503.
+    pub is_down: Arc<AtomicBool>,
+    /// Whether nothing of a model called `gated` comes.
+    pub is_shut: Arc<AtomicBool>,
     /// How often it finds none of its devices.
     pub hidden: Arc<AtomicUsize>,
     /// How often `easel:0` does not open.
@@ -37,6 +41,8 @@ impl Default for Easel {
             devices: 1,
             models: vec!["demo".to_owned(), "other".to_owned()],
             arrived: Arc::default(),
+            is_down: Arc::default(),
+            is_shut: Arc::default(),
             hidden: Arc::default(),
             refused: Arc::default(),
         }
@@ -125,6 +131,12 @@ impl Host for Easel {
                 return Err(Failure { kind: FailureKind::Storage, message: format!("{source}: stopped") });
             }
             std::thread::sleep(Duration::from_millis(5));
+        }
+        while source.contains("gated") && self.is_shut.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(Failure { kind: FailureKind::Storage, message: format!("{source}: the hub answers with 503") });
         }
         if source.contains("nowhere") {
             return Err(Failure { kind: FailureKind::Model, message: format!("{source}: there is no such model") });

@@ -122,12 +122,11 @@ fn claim(bench: &Bench, dice: &mut Dice, known: &mut Known) {
     let first = queue.jobs(&Wanted { states: vec![State::Waiting], most: 1, ..Wanted::default() }).unwrap();
     let loaded = dice.pick(&[None, Some("m"), Some("n")]).flatten();
     let Some(claim) = queue.claim(&Worker { name: "w", loaded, away: &[] }).unwrap() else { return };
-    assert_eq!(claim.job.wish.priority, first[0].wish.priority);
-    assert!(
-        loaded.is_some_and(|loaded| claim.job.wish.model.as_deref() == Some(loaded))
-            || claim.job.id == first[0].id
-            || first[0].crashes > 1
-    );
+    // One that has to be alone may be passed by anybody.
+    if first[0].crashes < 2 {
+        assert_eq!(claim.job.wish.priority, first[0].wish.priority);
+        assert!(loaded.is_some_and(|loaded| claim.job.wish.model.as_deref() == Some(loaded)) || claim.job.id == first[0].id);
+    }
     assert!(known.held.iter().all(|token| token.job != claim.job.id), "given out twice");
     known.held.push(claim.token);
 }

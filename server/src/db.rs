@@ -4,11 +4,13 @@
 //! been released is a new file at the end. Write-ahead log with `synchronous=FULL`: what is committed is on the disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::sync::lock;
 
 /// What makes the tables, in the order in which it was added; how many of them a database has seen is its `user_version`.
 const SCHEMA: &[(&str, &str)] = &[
@@ -204,9 +206,4 @@ fn settle(writer: &Connection) -> Result<(), rusqlite::Error> {
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", JOURNAL)?;
     writer.pragma_update(None, "foreign_keys", true)
-}
-
-/// A thread that panicked has rolled its transaction back.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }

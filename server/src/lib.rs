@@ -33,6 +33,7 @@ pub mod reach;
 pub mod secrets;
 pub mod server;
 pub mod settings;
+mod sync;
 pub mod telemetry;
 pub mod time;
 pub mod webhooks;

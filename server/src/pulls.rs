@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use encaustic_protocol::{Card, Failure};
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::events::News;
 use crate::host::Transfer;
+use crate::sync::lock;
 use crate::time::Millis;
 
 /// How many may be on their way at once.
@@ -155,11 +156,6 @@ impl Pulls {
     }
 }
 
-/// A thread that panicked leaves these as they were.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What a model is and wants (`None`: the usual one); nothing yet if it is on its way. It blocks.
 ///
 /// # Errors
@@ -238,14 +234,14 @@ fn fetch(app: &App, source: &str, stop: &AtomicBool) {
     let tell = |transfer: &Transfer, done: Option<bool>, problem: Option<String>| {
         app.hub.live(News::Pull { source: source.to_owned(), transfer: transfer.clone(), done, problem });
     };
-    // Names of the hub are the same in the library.
-    if app.host.card(Some(&format!("{HUB}{}", plain(source)))).is_ok() {
-        app.pulls.is_here(source);
-    }
     let mut last = Transfer::default();
     let mut told: Option<Instant> = None;
     let outcome = {
         let _entry = Entry(app, source);
+        // Names of the hub are the same in the library.
+        if app.host.card(Some(&format!("{HUB}{}", plain(source)))).is_ok() {
+            app.pulls.is_here(source);
+        }
         app.host.pull(source, &mut |transfer| {
             if told.is_none_or(|at| at.elapsed() >= PACE) {
                 told = Some(Instant::now());

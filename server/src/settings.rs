@@ -87,7 +87,7 @@ impl Settings {
     /// # Errors
     /// See [`SettingError`].
     pub fn change(&self, changes: &[(String, Option<String>)]) -> Result<Arc<Config>, SettingError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = crate::sync::lock(&self.changing);
         let mut next = Config::clone(&self.now());
         let mut rows = Vec::new();
         for (id, value) in changes {

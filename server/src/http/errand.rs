@@ -1,6 +1,6 @@
 //! Jobs that somebody waits for on an open connection: when he hangs up they are taken back.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use encaustic_protocol::{Change, Failure, FailureKind, JobId};
@@ -13,6 +13,7 @@ use crate::auth::Caller;
 use crate::events::{Event, News};
 use crate::job::{Job, NewJob, State};
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 /// Jobs on their way, for one client's request.
 pub struct Errand {
@@ -174,11 +175,6 @@ fn take_back(app: &App, job: JobId) {
         Err(QueueError::Over { .. } | QueueError::Unknown(_)) => {}
         Err(error) => tracing::warn!(job = job.0, "job {} cannot be taken back: {error}", job.0),
     }
-}
-
-/// A thread that panicked has left what is whole.
-fn lock(entered: &Mutex<Entered>) -> MutexGuard<'_, Entered> {
-    entered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is answered for a job that came to nothing.

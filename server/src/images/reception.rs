@@ -2,11 +2,12 @@
 //! slowly, with purpose or not, keeps others out.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::job::Client;
+use crate::sync::lock;
 
 /// How many pictures are received or wait to be decoded at a time.
 const ALL: usize = 8;
@@ -45,7 +46,7 @@ impl Receptions {
 
     /// A client's own places.
     fn of(&self, client: &Client) -> Arc<Semaphore> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.clients);
         if let Some(own) = clients.get(client).and_then(Weak::upgrade) {
             return own;
         }

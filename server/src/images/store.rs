@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use encaustic_protocol::{Failure, FailureKind, Request};
@@ -425,7 +425,7 @@ impl Store {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::sync::lock(&self.0.held)
     }
 
     /// Writes a file whose name says what is in it.

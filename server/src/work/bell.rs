@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use super::lock;
+use crate::sync::lock;
 
 /// A bell; whoever has heard it so many times waits for the next.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use encaustic_protocol::JobId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::lock;
 use crate::host::{Device, Memory};
+use crate::sync::lock;
 
 /// A device's place.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::lock;
 use crate::queue::{Standing, Token};
+use crate::sync::lock;
 
 /// All claims.
 #[derive(Debug, Default)]
@@ -29,8 +29,7 @@ pub(super) struct Hold {
 
 impl Holds {
     pub(super) fn add(&self, token: Token, device: &str, timeout_secs: u32) -> Arc<Hold> {
-        let end = || Instant::now() + Duration::from_secs(timeout_secs.into());
-        let limit = (timeout_secs > 0).then(|| (timeout_secs, end()));
+        let limit = (timeout_secs > 0).then(|| (timeout_secs, Instant::now() + Duration::from_secs(timeout_secs.into())));
         let (told, is_ending, asked) = (AtomicU8::new(0), AtomicBool::new(false), OnceLock::new());
         let hold = Arc::new(Hold { token, device: device.to_owned(), limit, told, is_ending, asked });
         lock(&self.0).push(Arc::clone(&hold));

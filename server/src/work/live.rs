@@ -7,8 +7,8 @@ use encaustic_protocol::{JobId, Progress};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::lock;
 use crate::http::schema;
+use crate::sync::lock;
 
 /// The jobs that run.
 #[derive(Debug, Default)]

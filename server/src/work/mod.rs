@@ -20,7 +20,7 @@ mod worker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::App;
 use crate::events::News;
 use crate::host::Device;
+use crate::sync::lock;
 use bell::Bell;
 use hold::Holds;
 
@@ -233,11 +234,6 @@ fn all(found: &[Device]) -> Vec<String> {
     let is_gpu = |device: &&Device| !["cpu", "software"].contains(&device.kind.as_str());
     let gpus: Vec<String> = found.iter().filter(is_gpu).map(|device| device.name.clone()).collect();
     if gpus.is_empty() { found.iter().take(1).map(|device| device.name.clone()).collect() } else { gpus }
-}
-
-/// A thread that panicked leaves these as they were.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

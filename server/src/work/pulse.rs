@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::attempt::timed_out;
 use super::hold::Hold;
-use super::lock;
 use crate::App;
 use crate::queue::{BEAT_MS, End, QueueError, Standing};
+use crate::sync::lock;
 use crate::time::Millis;
 
 /// How often old jobs are looked for.

@@ -1,7 +1,7 @@
 //! What runs for whom: how far it is, and how to stop it. A1111 knows one run at a time and no number for it; here it is the
 //! caller's oldest.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use axum::Json;
 use axum::extract::State;
@@ -69,9 +69,8 @@ impl Runs {
         Some(run.clone())
     }
 
-    /// Nothing that a thread leaves half done is in here.
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Run>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::sync::lock(&self.0)
     }
 }
 
